@@ -1,0 +1,105 @@
+"""Reads a version 1 stream from pieces of any size, checking everything that can be checked without a model."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Iterator, Optional
+
+from ..errors import BitstreamError
+from .cursor import Incomplete
+from .header import Header, parse_header
+from .sections import (END, INDEX, KEY_PACKET, PACKET, SKIPPABLE, TAGS, TYPE, End, Packet, Raw, Section, parse_end,
+                       parse_index, parse_packet, parse_tags, take_section)
+
+
+class StreamParser:
+    """Push bytes, get sections. `header` is None until it has come; counters are there for reports."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.header: Optional[Header] = None
+        self.header_bytes = 0
+        self.ended = False
+        self.position = 0
+        self.packets = 0
+        self.key_packets = 0
+        self.payload_bytes = 0
+        self.bytes = 0
+        self._checksum = 0
+        self._last_seen = False
+
+    def push(self, data: bytes) -> Iterator[Section]:
+        """The sections that are complete with `data`. The iterator must be used up before the next push."""
+        self.buffer += data
+        while self.buffer:
+            if self.ended:
+                raise BitstreamError("damaged: there is data after the end of the stream")
+            try:
+                if self.header is None:
+                    self.header, self.header_bytes = parse_header(self.buffer)
+                    self._consume(self.header_bytes)
+                    continue
+                section, size = self._section()
+            except Incomplete:
+                return
+            self._consume(size)
+            if section is not None:
+                yield section
+
+    def close(self) -> None:
+        """Say that no more bytes come; BitstreamError if the stream has not ended."""
+        if self.bytes == 0 and not self.buffer:
+            raise BitstreamError("the file is empty")
+        if self.header is None:
+            raise BitstreamError("cut off in its header")
+        if not self.ended:
+            raise BitstreamError(f"cut off at {self._where()}")
+
+    def _consume(self, size: int) -> None:
+        self._checksum = zlib.crc32(self.buffer[:size], self._checksum)
+        self.bytes += size
+        del self.buffer[:size]
+
+    def _where(self) -> str:
+        seconds = self.position * self.header.hop_length / self.header.sample_rate
+        return f"packet {self.packets + 1} ({seconds:.2f} s)"
+
+    def _section(self) -> tuple[Optional[Section], int]:
+        try:
+            raw = take_section(self.buffer)
+            return self._parse(raw), raw.size
+        except BitstreamError as error:
+            raise BitstreamError(f"{self._where()}: {error}") from None
+
+    def _parse(self, raw: Raw) -> Optional[Section]:
+        kind = raw.tag & TYPE
+        if kind in (PACKET, KEY_PACKET):
+            return self._packet(raw)
+        if kind & SKIPPABLE:
+            return None
+        if raw.tag & ~TYPE or kind not in (TAGS, INDEX, END):
+            raise BitstreamError("made by a newer ecdc: it is of an unknown kind")
+        if kind == END:
+            return self._end(parse_end(raw))
+        return parse_tags(raw) if kind == TAGS else parse_index(raw)
+
+    def _packet(self, raw: Raw) -> Packet:
+        packet = parse_packet(raw, self.header.packet_frames, self.position)
+        if self._last_seen:
+            raise BitstreamError("damaged: it comes after the last packet")
+        if self.packets == 0 and not packet.key:
+            raise BitstreamError("out of place: the first packet of a stream must be a key packet")
+        self.position += packet.frames
+        self.packets += 1
+        self.key_packets += packet.key
+        self.payload_bytes += len(packet.payload)
+        self._last_seen = packet.last
+        return packet
+
+    def _end(self, end: End) -> End:
+        if end.checksum != self._checksum:
+            raise BitstreamError("damaged: the checksum of the whole stream is wrong")
+        if self.header.samples not in (None, end.samples):
+            raise BitstreamError("damaged: header and end disagree about the length")
+        self.ended = True
+        return end

@@ -1,0 +1,177 @@
+"""Sections, of which a stream consists after its header (docs/FORMAT.md, "Sections").
+
+A section is a tag byte, the body's length, the body, and a checksum of all three.
+"""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from dataclasses import dataclass, field
+from typing import NamedTuple, Union
+
+from ..errors import BitstreamError
+from .cursor import Cursor, Incomplete, text, varint
+
+PACKET, KEY_PACKET, TAGS, INDEX, END = 1, 2, 3, 4, 5
+TYPE = 0x0F
+SKIPPABLE = 0x08
+SHORT, LAST, PLAIN = 0x10, 0x20, 0x40
+PACKET_FLAGS = SHORT | LAST | PLAIN
+
+MAX_TAGS = 1 << 16
+MAX_BODY = 1 << 24
+# A continuing packet this small has a 16-bit checksum: in a live stream every byte counts.
+SMALL_BODY = 255
+END_BODY = 16
+
+
+class Packet(NamedTuple):
+    """`frames` frames of codes as `payload`; `position`: frames before it.
+
+    A key packet depends on no packet before it; `last`: its last frame may be padding;
+    `plain`: packed plainly in a stream that has another entropy coder.
+    """
+
+    payload: bytes
+    frames: int
+    position: int
+    key: bool
+    last: bool = False
+    plain: bool = False
+
+
+@dataclass(frozen=True)
+class Tags:
+    values: dict[str, str] = field(default_factory=dict)
+
+
+class Index(NamedTuple):
+    """(frames before, byte offset in the stream) of key packets."""
+
+    entries: list[tuple[int, int]]
+
+
+class End(NamedTuple):
+    """`samples` per channel at the source's rate; `checksum` of all bytes before; index from here, 0: none."""
+
+    samples: int
+    checksum: int
+    index_distance: int
+
+
+class Raw(NamedTuple):
+    """A section taken off the wire, its checksum right; `size`: all its bytes."""
+
+    tag: int
+    body: bytes
+    size: int
+
+
+def _checksum(tag: int, data: bytes, body_length: int) -> bytes:
+    if tag & TYPE == PACKET and body_length <= SMALL_BODY:
+        return binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "little")
+    return zlib.crc32(data).to_bytes(4, "little")
+
+
+def pack_section(tag: int, body: bytes) -> bytes:
+    data = bytes([tag]) + varint(len(body)) + body
+    return data + _checksum(tag, data, len(body))
+
+
+def take_section(buffer: Union[bytes, bytearray]) -> Raw:
+    """The section at the front of `buffer`; Incomplete if more bytes must come."""
+    cursor = Cursor(buffer)
+    tag, length = cursor.integer(1), cursor.varint()
+    if length > MAX_BODY:
+        raise BitstreamError("damaged: it claims an impossible length")
+    start = cursor.position
+    end = start + length
+    size = end + len(_checksum(tag, b"", length))
+    if len(buffer) < size:
+        raise Incomplete
+    if _checksum(tag, bytes(buffer[:end]), length) != bytes(buffer[end:size]):
+        raise BitstreamError("damaged: its checksum is wrong")
+    return Raw(tag, bytes(buffer[start:end]), size)
+
+
+def pack_packet(packet: Packet, packet_frames: int) -> bytes:
+    tag = KEY_PACKET if packet.key else PACKET
+    body = varint(packet.position) if packet.key else b""
+    if packet.frames != packet_frames:
+        tag |= SHORT
+        body += varint(packet.frames)
+    tag |= LAST if packet.last else 0
+    tag |= PLAIN if packet.plain else 0
+    return pack_section(tag, body + packet.payload)
+
+
+def parse_packet(raw: Raw, packet_frames: int, position: int) -> Packet:
+    """`position`: where the packet must stand, for a key packet says it too."""
+    if raw.tag & ~(TYPE | PACKET_FLAGS):
+        raise BitstreamError("made by a newer ecdc: it has unknown flags")
+    key = raw.tag & TYPE == KEY_PACKET
+    cursor = Cursor(raw.body)
+    try:
+        if key and cursor.varint() != position:
+            raise BitstreamError("out of place: packets before it are missing or repeated")
+        frames = cursor.varint() if raw.tag & SHORT else packet_frames
+    except Incomplete:
+        raise BitstreamError("damaged: it is shorter than its own fields") from None
+    if not 1 <= frames <= packet_frames:
+        raise BitstreamError(f"damaged: it claims {frames} frames where {packet_frames} are the most")
+    return Packet(cursor.rest, frames, position, key, bool(raw.tag & LAST), bool(raw.tag & PLAIN))
+
+
+def pack_tags(tags: Tags) -> bytes:
+    body = b"".join(text(key) + text(value) for key, value in tags.values.items())
+    if len(body) > MAX_TAGS:
+        raise BitstreamError(f"the tags take {len(body)} bytes, {MAX_TAGS} are the most")
+    return pack_section(TAGS, body)
+
+
+def parse_tags(raw: Raw) -> Tags:
+    cursor, values = Cursor(raw.body), {}
+    if len(raw.body) > MAX_TAGS:
+        raise BitstreamError("damaged: its tags are longer than the format allows")
+    try:
+        while cursor.position < len(raw.body):
+            key = cursor.text()
+            values[key] = cursor.text()
+    except Incomplete:
+        raise BitstreamError("damaged: a tag has no end") from None
+    return Tags(values)
+
+
+def pack_index(index: Index) -> bytes:
+    body, before = varint(len(index.entries)), (0, 0)
+    for entry in index.entries:
+        body += varint(entry[0] - before[0]) + varint(entry[1] - before[1])
+        before = entry
+    return pack_section(INDEX, body)
+
+
+def parse_index(raw: Raw) -> Index:
+    cursor, entries, frame, offset = Cursor(raw.body), [], 0, 0
+    try:
+        for _ in range(cursor.varint()):
+            frame, offset = frame + cursor.varint(), offset + cursor.varint()
+            entries.append((frame, offset))
+    except Incomplete:
+        raise BitstreamError("damaged: the index has no end") from None
+    return Index(entries)
+
+
+def pack_end(end: End) -> bytes:
+    return pack_section(END, end.samples.to_bytes(8, "little") + end.checksum.to_bytes(4, "little") +
+                        end.index_distance.to_bytes(4, "little"))
+
+
+def parse_end(raw: Raw) -> End:
+    if len(raw.body) != END_BODY:
+        raise BitstreamError("damaged: the end section has a wrong length")
+    cursor = Cursor(raw.body)
+    return End(cursor.integer(8), cursor.integer(4), cursor.integer(4))
+
+
+Section = Union[Packet, Tags, Index, End]
