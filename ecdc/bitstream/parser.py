@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from typing import Iterator, Optional
+from typing import BinaryIO, Iterator, Optional
 
 from ..errors import BitstreamError
 from .cursor import Incomplete
 from .header import Header, parse_header
 from .sections import (END, INDEX, KEY_PACKET, PACKET, SKIPPABLE, TAGS, TYPE, End, Packet, Raw, Section, parse_end,
-                       parse_index, parse_packet, parse_tags, take_section)
+                       packet_limit, parse_index, parse_packet, parse_tags, take_section)
+
+PIECE = 1 << 14
+
+
+def pieces(file: BinaryIO) -> Iterator[bytes]:
+    """What a file object or a pipe holds, as it comes."""
+    read = getattr(file, "read1", file.read)
+    while data := read(PIECE):
+        yield data
 
 
 class StreamParser:
@@ -27,6 +36,7 @@ class StreamParser:
         self.bytes = 0
         self._checksum = 0
         self._last_seen = False
+        self._packet_limit = 0
 
     def push(self, data: bytes) -> Iterator[Section]:
         """The sections that are complete with `data`. The iterator must be used up before the next push."""
@@ -37,6 +47,8 @@ class StreamParser:
             try:
                 if self.header is None:
                     self.header, self.header_bytes = parse_header(self.buffer)
+                    self._packet_limit = packet_limit(self.header.packet_frames, self.header.n_codebooks,
+                                                      self.header.bits_per_code)
                     self._consume(self.header_bytes)
                     continue
                 section, size = self._section()
@@ -66,7 +78,7 @@ class StreamParser:
 
     def _section(self) -> tuple[Optional[Section], int]:
         try:
-            raw = take_section(self.buffer)
+            raw = take_section(self.buffer, self._packet_limit)
             return self._parse(raw), raw.size
         except BitstreamError as error:
             raise BitstreamError(f"{self._where()}: {error}") from None

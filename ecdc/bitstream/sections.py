@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
 from ..errors import BitstreamError
-from .cursor import Cursor, Incomplete, text, varint
+from .cursor import MAX_VARINT_BYTES, Cursor, Incomplete, text, varint
 
 PACKET, KEY_PACKET, TAGS, INDEX, END = 1, 2, 3, 4, 5
 TYPE = 0x0F
@@ -79,11 +79,15 @@ def pack_section(tag: int, body: bytes) -> bytes:
     return data + _checksum(tag, data, len(body))
 
 
-def take_section(buffer: Union[bytes, bytearray]) -> Raw:
-    """The section at the front of `buffer`; Incomplete if more bytes must come."""
+def take_section(buffer: Union[bytes, bytearray], packet_limit: int) -> Raw:
+    """The section at the front of `buffer`; Incomplete if more bytes must come.
+
+    `packet_limit`: the most bytes a packet's body can have. Without it, a live stream
+    with one damaged length would be waited on for megabytes.
+    """
     cursor = Cursor(buffer)
     tag, length = cursor.integer(1), cursor.varint()
-    if length > MAX_BODY:
+    if length > (packet_limit if tag & TYPE in (PACKET, KEY_PACKET) else MAX_BODY):
         raise BitstreamError("damaged: it claims an impossible length")
     start = cursor.position
     end = start + length
@@ -104,6 +108,11 @@ def pack_packet(packet: Packet, packet_frames: int) -> bytes:
     tag |= LAST if packet.last else 0
     tag |= PLAIN if packet.plain else 0
     return pack_section(tag, body + packet.payload)
+
+
+def packet_limit(packet_frames: int, n_codebooks: int, bits_per_code: int) -> int:
+    """The most bytes that a packet's body can have: plain packing, a scale for every frame, and its own fields."""
+    return -(-packet_frames * n_codebooks * bits_per_code // 8) + 4 * packet_frames + 2 * MAX_VARINT_BYTES
 
 
 def parse_packet(raw: Raw, packet_frames: int, position: int) -> Packet:

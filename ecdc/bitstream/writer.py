@@ -54,4 +54,4 @@ class StreamWriter:
         if self.header.samples not in (None, samples):
             raise BitstreamError(f"the header promises {self.header.samples} samples, {samples} came")
         index = self._count(pack_index(Index(self.index))) if len(self.index) > 1 else b""
-        return index + pack_end(End(samples, self.checksum, len(index)))
+        return index + self._count(pack_end(End(samples, self.checksum, len(index))))

@@ -88,8 +88,9 @@ class CodecConfig:
 
     def canonical(self) -> bytes:
         """Everything that decides what the weights compute, as bytes to take a fingerprint of."""
-        values = dataclasses.asdict(self)
-        del values["name"]
+        # Only what differs from the defaults: a field that a later version adds changes no old fingerprint.
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+                  if field.name not in ("name", "bandwidths") and getattr(self, field.name) != field.default}
         return json.dumps(values, sort_keys=True).encode()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Iterator, Optional
 
 import numpy as np
 import torch
@@ -99,8 +99,11 @@ class SegmentDecoder:
         self.codec = codec
         self.overlap_add = OverlapAdd(codec.config)
 
+    def push(self, block: Block) -> Iterator[Tensor]:
+        yield self._decode(block)
+
     @torch.inference_mode()
-    def push(self, block: Block) -> Tensor:
+    def _decode(self, block: Block) -> Tensor:
         codes = torch.from_numpy(block.codes.astype(np.int64))[None]
         scale = None if block.scale is None else torch.tensor([block.scale])
         return self.overlap_add.push(self.codec.decode_segment(Encoded(codes, scale)))[0]

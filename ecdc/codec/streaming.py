@@ -6,7 +6,7 @@ chunking of the input gives bit-identical results; memory does not grow.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Iterator
 
 import numpy as np
 import torch
@@ -51,25 +51,24 @@ class StreamEncoder:
 
 
 class StreamDecoder:
-    """Push blocks of codes, get samples `[C, T]`."""
+    """Push blocks of codes, get samples `[C, T]`, about a second at a time."""
 
     def __init__(self, codec: Codec):
         self.codec = codec
         self.state = None
 
-    @torch.inference_mode()
-    def push(self, block: Block) -> Tensor:
+    def push(self, block: Block) -> Iterator[Tensor]:
         codes = torch.from_numpy(block.codes.astype(np.int64))[None]
-        waves = [self._decode(part, last=False) for part in codes.split(self.codec.config.block_frames, dim=-1)]
-        return torch.cat(waves, dim=-1)
+        for part in codes.split(self.codec.config.block_frames, dim=-1):
+            yield self._decode(part, last=False)
 
-    @torch.inference_mode()
     def flush(self) -> Tensor:
         """What a model that looks ahead still holds back (nothing for a causal one with zero padding)."""
         if self.state is None:
             return torch.zeros(self.codec.config.channels, 0)
         return self._decode(torch.zeros(1, 1, 0, dtype=torch.int64), last=True)
 
+    @torch.inference_mode()
     def _decode(self, codes: Tensor, last: bool) -> Tensor:
         wave, self.state = self.codec.decoder.step(self.codec.quantizer.decode(codes), self.state, last)
         return wave[0]

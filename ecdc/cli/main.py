@@ -1,0 +1,42 @@
+"""The `ecdc` command: its subcommands, and what holds for all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+
+from .. import __version__
+from .compress import compress
+from .decompress import decompress
+from .info import info
+from .test import test
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", package_name="ecdc", prog_name="ecdc")
+def main() -> None:
+    """Compress audio to a few kilobits per second with a neural codec, and back."""
+
+
+for command in (compress, decompress, info, test):
+    main.add_command(command)
+
+
+def _terminated(signum, frame) -> None:
+    # An exception, so that temporary files are removed on the way out.
+    sys.exit(128 + signum)
+
+
+def run() -> None:
+    """Run the command line and exit; a reader of our output that has gone ends it as it ends other tools."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        main(prog_name="ecdc")
+    except BrokenPipeError:
+        if hasattr(signal, "SIGPIPE"):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGPIPE)
+        os._exit(1)

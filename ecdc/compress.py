@@ -1,0 +1,143 @@
+"""Compression: samples -> codes -> payloads -> packets -> bytes, block by block."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Callable, Mapping, Optional
+
+import numpy as np
+import torch
+
+from .audio.convert import Resampler, check_channels, converted_length, map_channels
+from .audio.reader import AudioReader
+from .bitstream import Header, StreamWriter
+from .codec.blocks import Block
+from .codec.codec import Codec
+from .entropy.payload import encode_payload
+from .errors import AudioError
+
+PACKET_SECONDS = 10.0
+# Full scale is 1; nothing that is meant as audio comes near this.
+MAX_AMPLITUDE = 100.0
+
+
+class Compressor:
+    """Push samples, get the bytes of an `.ecdc` stream; any sizes pushed give the same bytes.
+
+    Args:
+        codec: the model to encode with.
+        samplerate, channels: of the samples that will be pushed.
+        bandwidth: kbps; must be possible with the model.
+        samples: per channel, if known beforehand; it goes into the header.
+        tags: to store in the stream.
+        packet_seconds: length of a packet. Each is a key packet.
+        downmix: average more than two channels to mono instead of refusing them.
+
+    `samples` counts what was pushed, `peak` is its largest amplitude.
+    """
+
+    def __init__(self, codec: Codec, samplerate: int, channels: int, bandwidth: float = 6.0, *,
+                 samples: Optional[int] = None, tags: Optional[Mapping[str, str]] = None,
+                 packet_seconds: float = PACKET_SECONDS, downmix: bool = False):
+        check_channels(channels, downmix)
+        config = codec.config
+        self.codec, self.samplerate, self.channels = codec, samplerate, channels
+        self.tags = tags or {}
+        self.samples, self.peak = 0, 0.0
+        packet_frames = max(1, round(packet_seconds * config.frame_rate))
+        if config.segment is not None:
+            packet_frames = max(1, packet_frames // config.block_frames) * config.block_frames
+        self.header = Header(
+            model=config.name, fingerprint=codec.fingerprint, sample_rate=config.sample_rate,
+            channels=config.channels, hop_length=config.hop_length, bits_per_code=config.bits_per_code,
+            n_codebooks=config.codebooks_for(bandwidth), packet_frames=packet_frames,
+            source_rate=samplerate, source_channels=channels if channels <= 2 else 1, samples=samples)
+        self.writer = StreamWriter(self.header)
+        self.encoder = codec.encoder_stream(self.header.n_codebooks, packet_frames)
+        self.mapped = min(channels, config.channels) if channels <= 2 else 1
+        self.resampler = Resampler(samplerate, config.sample_rate, self.mapped)
+        self.encoded_samples = 0
+        self.blocks: list[Block] = []
+
+    def push(self, block: np.ndarray) -> bytes:
+        """Compress `block` [C, T], float32, full scale 1."""
+        if block.ndim != 2 or block.shape[0] != self.channels:
+            raise AudioError(f"a block must have shape [{self.channels}, T], not {list(block.shape)}")
+        self._check(block)
+        start = self.writer.start(self.tags) if self.writer.offset == 0 else b""
+        self.samples += block.shape[1]
+        return start + self._encode(self.resampler.push(map_channels(block, self.mapped)))
+
+    def flush(self) -> bytes:
+        """The end of the stream."""
+        if self.samples == 0:
+            raise AudioError("it holds no samples: there is nothing to compress")
+        rest = self.resampler.flush()
+        missing = converted_length(self.samples, self.samplerate, self.codec.config.sample_rate) \
+            - self.encoded_samples
+        # The resampler may be a sample short of, or beyond, the exact length.
+        rest = np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
+        data = self._encode(rest)
+        self.blocks += self.encoder.flush()
+        return data + self._packets(last=True) + self.writer.finish(self.samples)
+
+    def _check(self, block: np.ndarray) -> None:
+        peak = float(np.abs(block).max(initial=0))
+        if not np.isfinite(peak):
+            index = self.samples + int(np.argmin(np.isfinite(block).all(0)))
+            raise AudioError(f"sample {index} ({index / self.samplerate:.3f} s) is not a finite number")
+        if peak > MAX_AMPLITUDE:
+            raise AudioError(f"samples reach {peak:g} where full scale is 1: divide them by their full scale first")
+        self.peak = max(self.peak, peak)
+
+    def _encode(self, block: np.ndarray) -> bytes:
+        self.encoded_samples += block.shape[1]
+        wave = torch.from_numpy(np.ascontiguousarray(map_channels(block, self.codec.config.channels)))
+        self.blocks += self.encoder.push(wave)
+        return self._packets(last=False)
+
+    def _packets(self, last: bool) -> bytes:
+        """Packets of all blocks at hand that fill one, and with `last` of the others too."""
+        data = b""
+        while self.blocks:
+            group = self._take_group(last)
+            if not group:
+                break
+            frames = sum(block.codes.shape[1] for block in group)
+            data += self.writer.packet(encode_payload(group, self.codec.config), frames, key=True,
+                                       last=last and not self.blocks)
+        return data
+
+    def _take_group(self, last: bool) -> list[Block]:
+        """The blocks of the next packet, removed; empty if more must come first."""
+        config, capacity = self.codec.config, self.header.packet_frames
+        if config.segment is not None:
+            return self._take_segments(last)
+        codes = np.concatenate([block.codes for block in self.blocks], axis=1)
+        if codes.shape[1] < capacity and not last:
+            return []
+        rest = codes[:, capacity:]
+        self.blocks = [Block(rest)] if rest.shape[1] else []
+        return [Block(codes[:, :capacity])]
+
+    def _take_segments(self, last: bool) -> list[Block]:
+        # A shorter segment has a packet of its own: a reader knows whole segments by the number of frames.
+        full = self.codec.config.block_frames
+        count = self.header.packet_frames // full
+        short = next((index for index, block in enumerate(self.blocks) if block.codes.shape[1] < full), None)
+        if short is not None and short < count:
+            count = max(1, short)
+        elif len(self.blocks) < count and not last:
+            return []
+        group, self.blocks = self.blocks[:count], self.blocks[count:]
+        return group
+
+
+def compress(reader: AudioReader, file: BinaryIO, compressor: Compressor,
+             progress: Callable[[float], None] = lambda seconds: None) -> None:
+    """Compress all that `reader` gives into `file`; `progress` hears of the seconds done."""
+    for block in reader.blocks():
+        file.write(compressor.push(block))
+        file.flush()
+        progress(block.shape[1] / reader.samplerate)
+    file.write(compressor.flush())
+    file.flush()
