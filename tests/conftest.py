@@ -1,0 +1,47 @@
+"""Fixtures: the command as a user runs it, tiny models with random weights, the sample clips."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+TINY = GOLDEN / "tiny_24khz"
+TINY_STEREO = GOLDEN / "tiny_48khz"
+VOICE = ROOT / "samples" / "voice.wav"
+MUSIC = ROOT / "samples" / "music.flac"
+
+
+def ecdc(*arguments, **options) -> subprocess.CompletedProcess:
+    """Run the command in a process of its own; output as bytes."""
+    return subprocess.run([sys.executable, "-m", "ecdc", *map(str, arguments)], capture_output=True, timeout=120,
+                          **{"stdin": None if "input" in options else subprocess.DEVNULL, **options})
+
+
+def check(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    assert done.returncode == 0, done.stderr.decode()
+    return done
+
+
+def si_snr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Scale-invariant signal-to-noise ratio in dB."""
+    target = reference * (reference @ estimate) / (reference @ reference)
+    return float(10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target))))
+
+
+def noise(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """`[T, C]` float32."""
+    return (np.random.default_rng(seed).standard_normal((samples, channels)) * 0.1).astype(np.float32)
+
+
+@pytest.fixture
+def short_wav(tmp_path) -> Path:
+    """A fifth of a second of the voice."""
+    data, rate = soundfile.read(VOICE, frames=3200, start=16000)
+    path = tmp_path / "short.wav"
+    soundfile.write(path, data, rate)
+    return path

@@ -1,0 +1,82 @@
+"""Makes the files in tests/golden. Run by hand, and only when the format is meant to change.
+
+The tiny models have random weights: small, fast, and nothing like speech comes out of them.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+import ecdc
+from ecdc.codec.codec import Codec
+from ecdc.codec.config import CodecConfig
+
+GOLDEN = Path(__file__).parent / "golden"
+TINY = {
+    "tiny_24khz": CodecConfig(name="tiny_24khz", n_filters=2, dimension=8, norm="none", pad_mode="constant",
+                              codebooks=4, bandwidths=(1.5, 3.0)),
+    "tiny_48khz": CodecConfig(name="tiny_48khz", sample_rate=48000, channels=2, n_filters=2, dimension=8,
+                              norm="time_group_norm", causal=False, normalize=True, segment=1.0, codebooks=4,
+                              bandwidths=(3.0, 6.0)),
+}
+
+
+def official_state(codec: Codec) -> dict:
+    state = dict(codec.state_dict())
+    embed = state.pop("quantizer.embed")
+    return {**state, **{f"quantizer.vq.layers.{k}._codebook.embed": part for k, part in enumerate(embed)}}
+
+
+def save_tiny(config: CodecConfig) -> Path:
+    torch.manual_seed(config.sample_rate)
+    codec = Codec(config)
+    for name, parameter in codec.named_parameters():
+        if parameter.dim() > 1:
+            parameter.data.normal_(0, parameter[0].numel() ** -0.5)
+    latents = codec.encoder(torch.randn(1, config.channels, config.sample_rate) * 0.2)
+    for k in range(config.codebooks):
+        codec.quantizer.embed[k] = torch.randn(config.codebook_size, config.dimension) * latents.std() / 2 ** k
+    folder = GOLDEN / config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
+    save_file({name: part.half().contiguous() for name, part in official_state(codec).items()},
+              folder / "weights.safetensors")
+    (folder / "weights.safetensors").chmod(0o644)
+    return folder
+
+
+def tone(samplerate: int, channels: int, seconds: float) -> np.ndarray:
+    """`[C, T]`: a chord with an edge to it, the same on every machine but for the last float bits."""
+    t = np.arange(int(samplerate * seconds)) / samplerate
+    return np.stack([0.3 * np.sin(2 * np.pi * (220 + 110 * c) * t) + 0.1 * np.sign(np.sin(2 * np.pi * 3 * t))
+                     for c in range(channels)]).astype(np.float32)
+
+
+def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: bool, **options) -> bytes:
+    wave = tone(samplerate, channels, seconds)
+    compressor = ecdc.Compressor(ecdc.load_model(folder), samplerate, channels,
+                                 samples=wave.shape[1] if known else None, **options)
+    return compressor.push(wave) + compressor.flush()
+
+
+def main() -> None:
+    mono, stereo = (save_tiny(config) for config in TINY.values())
+    tags = {"title": "Tön", "artist": "ecdc"}
+    files = {
+        "chunked.ecdc": stream(mono, 24000, 1, 0.5, True, bandwidth=3, tags=tags, packet_seconds=0.1),
+        "streaming.ecdc": stream(mono, 44100, 2, 0.3, False, bandwidth=1.5),
+        "stereo.ecdc": stream(stereo, 48000, 2, 1.2, True, bandwidth=3, packet_seconds=1),
+    }
+    for name, data in files.items():
+        path = GOLDEN / name
+        path.write_bytes(data)
+        wave, _ = ecdc.read(path, model=stereo if name.startswith("stereo") else mono)
+        np.save(path.with_suffix(".npy"), wave.astype(np.float16))
+
+
+if __name__ == "__main__":
+    main()
