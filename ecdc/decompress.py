@@ -9,6 +9,7 @@ import numpy as np
 
 from .audio.convert import Resampler, converted_length, map_channels
 from .bitstream import End, Header, Packet, StreamParser, Tags, pieces
+from .entropy import PLAIN
 from .entropy.payload import decode_payload
 from .errors import BitstreamError
 from .models import model_for_stream
@@ -65,6 +66,8 @@ class Decompressor:
         if self.codec is not None:
             return
         header = self.header
+        if header.entropy != PLAIN:
+            raise BitstreamError(f"made by a newer ecdc, or damaged: its entropy coder {header.entropy} is unknown")
         self.codec = model_for_stream(header, self.model)
         self.samplerate = self.samplerate or (header.sample_rate if self.native else header.source_rate)
         self.channels = self.channels or (header.channels if self.native else header.source_channels)

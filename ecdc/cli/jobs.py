@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import BinaryIO, Callable, Iterator, NamedTuple, Optional
@@ -61,7 +62,7 @@ def run_jobs(jobs: list, work: Callable[..., None], quiet: int) -> None:
             with naming("standard input" if name == STREAM else name):
                 work(job)
         except BrokenPipeError:
-            raise
+            end_as_others_do()
         except EcdcError as error:
             failed = True
             report_error(str(error), quiet)
@@ -72,6 +73,14 @@ def run_jobs(jobs: list, work: Callable[..., None], quiet: int) -> None:
             report_error(f"{culprit}: {error.strerror or error}", quiet)
     if failed:
         sys.exit(1)
+
+
+def end_as_others_do() -> None:
+    """The reader of our output has gone: die of SIGPIPE, where there is one, without a word."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(1)
 
 
 def report_error(message: str, quiet: int) -> None:

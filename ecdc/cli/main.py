@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -31,12 +30,6 @@ def _terminated(signum, frame) -> None:
 
 
 def run() -> None:
-    """Run the command line and exit; a reader of our output that has gone ends it as it ends other tools."""
+    """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _terminated)
-    try:
-        main(prog_name="ecdc")
-    except BrokenPipeError:
-        if hasattr(signal, "SIGPIPE"):
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGPIPE)
-        os._exit(1)
+    main(prog_name="ecdc")

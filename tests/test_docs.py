@@ -1,0 +1,67 @@
+"""The README's commands are ones the parser takes; its two first commands are what bin holds."""
+
+import re
+import shlex
+
+import click
+import pytest
+
+from conftest import ROOT
+from ecdc.cli.main import main
+
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[list[str]]:
+    """Arguments of every `ecdc` in the README's shell blocks, and in the commands' own help."""
+    text = "\n".join(re.findall(r"```\n(.*?)```", README, re.S)) + "".join(c.help for c in main.commands.values())
+    found = []
+    for line in text.splitlines():
+        for part in line.split("|"):
+            if re.match(r"\s*(bin/)?ecdc ", part):
+                words = shlex.split(part, comments=True)
+                words = words[:min((words.index(sign) for sign in "<>" if sign in words), default=None)]
+                found.append(words[1:])
+    return found
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_examples_parse(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compressed").mkdir()
+    name, *rest = arguments
+    command = main.commands[name]
+    context = command.make_context(name, list(rest), parent=click.Context(main))
+    assert context.params
+
+
+def test_there_are_examples():
+    names = {arguments[0] for arguments in commands()}
+    assert names == {"compress", "decompress", "info", "test"} and len(commands()) > 12
+
+
+def test_first_block_is_the_two_commands():
+    first = re.search(r"```\n(.*?)```", README, re.S)[1].splitlines()
+    assert [line.split()[0] for line in first] == ["bin/ecdc", "bin/test"]
+    for line in first:
+        assert (ROOT / line.split()[0]).stat().st_mode & 0o111
+    assert (ROOT / first[0].split()[2]).exists()
+
+
+def test_every_public_name_is_documented():
+    import ecdc
+    for name in ecdc.__all__:
+        assert getattr(ecdc, name).__doc__
+    for command in main.commands.values():
+        assert command.help and all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+def test_python_example_runs(tmp_path, monkeypatch):
+    import ecdc
+    from conftest import VOICE
+    import soundfile
+    monkeypatch.chdir(tmp_path)
+    data, rate = soundfile.read(VOICE, frames=48000)
+    ecdc.write("song.ecdc", data, rate)
+    exec(re.search(r"```python\n(.*?)```", README, re.S)[1], {})
+    assert (tmp_path / "copy.ecdc").exists()
