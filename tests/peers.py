@@ -1,0 +1,41 @@
+"""The official package as a peer, with random weights of any configuration."""
+
+import sys
+import types
+import warnings
+
+from ecdc.codec.config import CodecConfig
+
+# The package imports torchaudio, which codec and quantizer do not use.
+sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
+warnings.filterwarnings("ignore", category=FutureWarning)
+
+import encodec  # noqa: E402
+from encodec.modules import SEANetDecoder, SEANetEncoder  # noqa: E402
+from encodec.quantization import ResidualVectorQuantizer  # noqa: E402
+
+CONFIGS = {
+    "official 24 kHz": CodecConfig(),
+    "official 32 kHz": CodecConfig(sample_rate=32000, ratios=(8, 5, 4, 4), causal=False, codebooks=4,
+                                   codebook_size=2048, bandwidths=(2.2,), n_filters=64),
+    "official 48 kHz": CodecConfig(sample_rate=48000, channels=2, causal=False, norm="time_group_norm",
+                                   normalize=True, segment=1.0, codebooks=16, bandwidths=(3.0, 6.0, 12.0, 24.0)),
+    "bundled 24 kHz": CodecConfig(n_filters=16, dimension=64, norm="none", pad_mode="constant"),
+    "residual variations": CodecConfig(n_filters=8, n_residual_layers=3, true_skip=True, lstm_layers=1,
+                                       codebooks=8, bandwidths=(6.0,)),
+    "trimmed on both sides": CodecConfig(n_filters=8, trim_right_ratio=0.5, lstm_layers=0, codebooks=8,
+                                         bandwidths=(6.0,)),
+}
+
+
+def official_model(config: CodecConfig) -> encodec.EncodecModel:
+    shared = dict(channels=config.channels, dimension=config.dimension, n_filters=config.n_filters,
+                  n_residual_layers=config.n_residual_layers, ratios=list(config.ratios), norm=config.norm,
+                  causal=config.causal, pad_mode=config.pad_mode, true_skip=config.true_skip,
+                  lstm=config.lstm_layers)
+    quantizer = ResidualVectorQuantizer(dimension=config.dimension, n_q=config.codebooks, bins=config.codebook_size)
+    model = encodec.EncodecModel(
+        SEANetEncoder(**shared), SEANetDecoder(**shared, trim_right_ratio=config.trim_right_ratio), quantizer,
+        list(config.bandwidths), config.sample_rate, config.channels, config.normalize, config.segment).eval()
+    model.set_target_bandwidth(config.bandwidths[-1])
+    return model
