@@ -11,6 +11,15 @@ from typing import BinaryIO, Iterator, Union
 
 from .errors import EcdcError
 
+_unfinished: set[str] = set()
+
+
+def discard_unfinished() -> None:
+    """Remove what open outputs have written so far; for a signal handler, after which nothing else runs."""
+    for path in _unfinished:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
 
 @contextlib.contextmanager
 def open_output(path: Union[str, Path], overwrite: bool = True) -> Iterator[BinaryIO]:
@@ -27,6 +36,7 @@ def open_output(path: Union[str, Path], overwrite: bool = True) -> Iterator[Bina
             return
     _refuse(path, overwrite)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent)
+    _unfinished.add(temporary)
     try:
         with open(handle, "w+b") as file:
             yield file
@@ -37,6 +47,8 @@ def open_output(path: Union[str, Path], overwrite: bool = True) -> Iterator[Bina
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    finally:
+        _unfinished.discard(temporary)
 
 
 def _refuse(path: Path, overwrite: bool) -> None:

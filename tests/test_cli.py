@@ -264,19 +264,20 @@ def test_progress_is_for_terminals(tmp_path, voice):
     assert status == 0 and shown == b""
 
 
-def test_a_killed_command_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("delay", (0, 0.003, 0.01, 1))
+def test_a_killed_command_leaves_nothing(tmp_path, delay):
     process = subprocess.Popen([sys.executable, "-m", "ecdc", "compress", "-", "out.ecdc"], cwd=tmp_path,
                                stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    soundfile_bytes = VOICE.read_bytes()
-    process.stdin.write(soundfile_bytes[:100_000])
+    process.stdin.write(VOICE.read_bytes()[:100_000])
     process.stdin.flush()
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [path.name.endswith(".part") for path in tmp_path.iterdir()] == [True]
+    time.sleep(delay)
     process.send_signal(signal.SIGTERM)
     process.wait(60)
-    assert process.returncode == 143 and not list(tmp_path.iterdir())
+    assert process.returncode == -signal.SIGTERM and not list(tmp_path.iterdir())
     assert b"Traceback" not in process.stderr.read()
     process.stdin.close()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 import click
 
 from .. import __version__
+from ..files import discard_unfinished
 from .compress import compress
 from .decompress import decompress
 from .info import info
@@ -26,8 +26,10 @@ for command in (compress, decompress, info, test):
 
 
 def _terminated(signum, frame) -> None:
-    # An exception, so that temporary files are removed on the way out.
-    sys.exit(128 + signum)
+    # Not by an exception: raised in the wrong place, inside a library's cleanup say, it would be lost.
+    discard_unfinished()
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
 
 
 def run() -> None:
