@@ -37,4 +37,9 @@ def run() -> None:
     # The layers are small: a second thread gains little, and costs much where cores are busy, as in a pipe of two.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _terminated)
-    main(prog_name="ecdc")
+    try:
+        main(prog_name="ecdc")
+    except Exception as error:
+        # A defect of ours; the user gets a line to report, not a traceback.
+        click.echo(f"ecdc: internal error, please report it: {type(error).__name__}: {error}", err=True)
+        os._exit(1)
