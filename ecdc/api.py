@@ -52,7 +52,7 @@ def read(file: Source, frames: int = -1, start: int = 0, *, dtype: str = "float3
 
 
 def write(file: Source, data: np.ndarray, samplerate: int, bandwidth: float = 6.0, *,
-          model: Union[str, Path, None] = None, tags: Optional[Mapping[str, str]] = None) -> None:
+          model: Union[str, Path, None] = None, tags: Optional[Mapping[str, str]] = None, lm: bool = True) -> None:
     """Encode samples to an `.ecdc` file: `ecdc.write("out.ecdc", data, 44100, bandwidth=6)`.
 
     Args:
@@ -62,6 +62,7 @@ def write(file: Source, data: np.ndarray, samplerate: int, bandwidth: float = 6.
         bandwidth: kbps.
         model: name or folder; by default the bundled 24 kHz model.
         tags: to store, such as title and artist.
+        lm: use the model's language model, if it has one, for fewer bits.
 
     Raises AudioError if the samples are no audio, ModelError if the model cannot do it.
     """
@@ -72,7 +73,7 @@ def write(file: Source, data: np.ndarray, samplerate: int, bandwidth: float = 6.
                          f"not {data.dtype} {list(data.shape)}")
     full_scale = 1 if block.dtype.kind == "f" else -float(np.iinfo(block.dtype).min)
     compressor = Compressor(load_model(model), samplerate, block.shape[0], bandwidth, samples=block.shape[1],
-                            tags=tags)
+                            tags=tags, lm=lm)
     with _opened(file, write=True) as target:
         for index in range(0, block.shape[1], WRITE_BLOCK):
             part = block[:, index:index + WRITE_BLOCK] / full_scale

@@ -9,13 +9,14 @@ import numpy as np
 
 from .audio.convert import Resampler, converted_length, map_channels
 from .bitstream import End, Header, Packet, StreamParser, Tags, pieces
-from .entropy import PLAIN
-from .entropy.payload import decode_payload
+from .entropy.payload import PayloadCoder
 from .errors import BitstreamError
-from .models import model_for_stream
+from .models import language_model_for_stream, model_for_stream
 
 # What rounding in the resamplers of both sides can cost at the very end, in samples.
 TOLERANCE = 4
+# Packets that are decoded together, if that many are at hand.
+BATCH = 32
 
 
 class Decompressor:
@@ -41,6 +42,7 @@ class Decompressor:
         self.written = 0
         self.peak = 0.0
         self.tags: dict[str, str] = {}
+        self._waiting: list[Packet] = []
         self._held: Optional[list[np.ndarray]] = None
 
     @property
@@ -49,14 +51,23 @@ class Decompressor:
 
     def push(self, data: bytes) -> Iterator[np.ndarray]:
         """Blocks `[C, T]` float32 that are complete with `data`; use the iterator up before the next push."""
-        for section in self.parser.push(data):
-            self._prepare()
-            if isinstance(section, Packet):
-                yield from self._packet(section)
-            elif isinstance(section, Tags):
-                self.tags = section.values
-            elif isinstance(section, End):
-                yield from self._end(section)
+        try:
+            for section in self.parser.push(data):
+                self._prepare()
+                if isinstance(section, Packet):
+                    self._waiting.append(section)
+                    if len(self._waiting) == BATCH:
+                        yield from self._packets()
+                elif isinstance(section, Tags):
+                    self.tags = section.values
+                elif isinstance(section, End):
+                    yield from self._packets()
+                    yield from self._end(section)
+        except BitstreamError:
+            # What came before the damage is good.
+            yield from self._packets()
+            raise
+        yield from self._packets()
 
     def close(self) -> None:
         """Say that no more bytes come; BitstreamError if the stream has not ended."""
@@ -66,28 +77,34 @@ class Decompressor:
         if self.codec is not None:
             return
         header = self.header
-        if header.entropy != PLAIN:
-            raise BitstreamError(f"made by a newer ecdc, or damaged: its entropy coder {header.entropy} is unknown")
         self.codec = model_for_stream(header, self.model)
         self.samplerate = self.samplerate or (header.sample_rate if self.native else header.source_rate)
         self.channels = self.channels or (header.channels if self.native else header.source_channels)
         if header.samples is not None:
             self.samples = converted_length(header.samples, header.source_rate, self.samplerate)
+        self._coder = PayloadCoder(self.codec.config, header.n_codebooks,
+                                   language_model_for_stream(header, self.codec))
         self._decoder = self.codec.decoder_stream()
         self._mapped = min(header.channels, self.channels)
         self._resampler = Resampler(header.sample_rate, self.samplerate, self._mapped)
 
-    def _packet(self, packet: Packet) -> Iterator[np.ndarray]:
-        # The last packet may hold padding: how much, the end section says.
-        if packet.last:
-            self._held = []
+    def _packets(self) -> Iterator[np.ndarray]:
+        """Decode the packets at hand, together where they are independent."""
+        packets, self._waiting = self._waiting, []
+        if not packets:
+            return
         try:
-            blocks = decode_payload(packet.payload, packet.frames, self.header.n_codebooks, self.codec.config)
+            decoded = self._coder.decode(packets)
         except BitstreamError as error:
-            raise BitstreamError(f"packet {self.parser.packets}: {error}") from None
-        for block in blocks:
-            for wave in self._decoder.push(block):
-                yield from self._give(wave.numpy())
+            first = self.parser.packets - len(packets) + 1
+            raise BitstreamError(f"packet {first} or one of the {len(packets) - 1} after it: {error}") from None
+        for packet, blocks in zip(packets, decoded):
+            # The last packet may hold padding: how much, the end section says.
+            if packet.last:
+                self._held = []
+            for block in blocks:
+                for wave in self._decoder.push(block):
+                    yield from self._give(wave.numpy())
 
     def _give(self, wave: np.ndarray) -> Iterator[np.ndarray]:
         block = self._resampler.push(map_channels(wave, self._mapped))

@@ -13,7 +13,10 @@ ENTROPY_NAMES = {PLAIN: "plain", LANGUAGE_MODEL: "language model"}
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """`samples` per channel at `samplerate`, the source's rate; rates in kbps, lengths in seconds and bytes."""
+    """`samples` per channel at `samplerate`, the source's rate; rates in kbps, lengths in seconds and bytes.
+
+    `saved`: the part of plain packing's bytes that the entropy coder does without.
+    """
 
     model: str
     fingerprint: str
@@ -35,6 +38,7 @@ class StreamInfo:
     overhead_bytes: int
     kbps: float
     payload_kbps: float
+    saved: float
     tags: dict[str, str]
 
 
@@ -67,4 +71,5 @@ def _summary(parser: StreamParser, header: Header, samples: int, tags: dict[str,
         packets=parser.packets, key_packets=parser.key_packets,
         packet_seconds=header.packet_frames / frame_rate, bytes=parser.bytes, payload_bytes=parser.payload_bytes,
         overhead_bytes=parser.bytes - parser.payload_bytes, kbps=parser.bytes * rate,
-        payload_kbps=parser.payload_bytes * rate, tags=tags)
+        payload_kbps=parser.payload_bytes * rate,
+        saved=1 - parser.payload_bytes / parser.plain_bytes if parser.plain_bytes and header.entropy else 0.0, tags=tags)

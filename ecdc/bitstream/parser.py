@@ -11,7 +11,7 @@ from .header import Header, parse_header
 from .sections import (END, INDEX, KEY_PACKET, PACKET, SKIPPABLE, TAGS, TYPE, End, Packet, Raw, Section, parse_end,
                        packet_limit, parse_index, parse_packet, parse_tags, take_section)
 
-PIECE = 1 << 14
+PIECE = 1 << 18
 
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
@@ -33,6 +33,7 @@ class StreamParser:
         self.packets = 0
         self.key_packets = 0
         self.payload_bytes = 0
+        self.plain_bytes = 0
         self.bytes = 0
         self._checksum = 0
         self._last_seen = False
@@ -105,6 +106,7 @@ class StreamParser:
         self.packets += 1
         self.key_packets += packet.key
         self.payload_bytes += len(packet.payload)
+        self.plain_bytes += -(-packet.frames * self.header.n_codebooks * self.header.bits_per_code // 8)
         self._last_seen = packet.last
         return packet
 

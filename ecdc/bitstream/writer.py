@@ -22,6 +22,7 @@ class StreamWriter:
         self.checksum = 0
         self.index: list[tuple[int, int]] = []
         self.index_step = 1
+        self.packets = 0
         self.key_packets = 0
 
     def _count(self, data: bytes) -> bytes:
@@ -38,6 +39,7 @@ class StreamWriter:
             self._remember()
         packet = Packet(payload, frames, self.position, key, last, plain)
         self.position += frames
+        self.packets += 1
         return self._count(pack_packet(packet, self.header.packet_frames))
 
     def _remember(self) -> None:

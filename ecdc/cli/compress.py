@@ -24,11 +24,12 @@ SUFFIX = ".ecdc"
 @options.output
 @options.raw("input")
 @click.option("--ignore-length", is_flag=True, help="Read the input to its end, whatever its header says.")
+@click.option("--no-lm", is_flag=True, help="Pack plainly, without the language model: faster, larger.")
 @click.option("--downmix", is_flag=True, help="Average more than two channels to mono.")
 @options.verbosity
 def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str], model: Optional[str],
              output: Optional[str], output_dir: Optional[str], force: bool, raw: bool, rate: Optional[int],
-             channels: Optional[int], sample_format: Optional[str], ignore_length: bool, downmix: bool,
+             channels: Optional[int], sample_format: Optional[str], ignore_length: bool, no_lm: bool, downmix: bool,
              quiet: int, verbose: int) -> None:
     """Compress audio: any file that libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF, ...), at any rate.
 
@@ -58,7 +59,7 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
         started = time.perf_counter()
         with open_source(job.source) as source, open_audio(source, layout, ignore_length) as reader:
             compressor = Compressor(codec, reader.samplerate, reader.channels, bandwidth,
-                                    samples=reader.samples, downmix=downmix)
+                                    samples=reader.samples, lm=not no_lm, downmix=downmix)
             seconds = reader.samples / reader.samplerate if reader.samples else None
             with open_target(job, force) as target, ProgressBar(job.source, seconds, quiet) as bar:
                 compress_stream(reader, target, compressor, bar.update)

@@ -41,7 +41,8 @@ def describe(path: str, found) -> str:
         "audio": f"{clock(found.duration)}, {found.samples} samples at {found.samplerate} Hz, "
                  f"{found.channels} channel(s)",
         "rate": f"{found.kbps:.3f} kbps overall, {found.payload_kbps:.3f} kbps payload, "
-                f"{found.codebooks} codebooks of {found.bandwidth:g} kbps, entropy coder: {found.entropy}",
+                f"{found.codebooks} codebooks of {found.bandwidth:g} kbps, entropy coder: {found.entropy}"
+                + (f", saves {100 * found.saved:.1f} %" if found.saved else ""),
         "size": f"{size(found.bytes)}, {found.overhead_bytes} bytes of it container "
                 f"({100 * found.overhead_bytes / found.bytes:.2f} %)",
         "packets": f"{found.packets} of at most {found.packet_seconds:g} s, {found.key_packets} key packets, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Mapping, Optional, Union
 
 import torch
@@ -13,14 +14,16 @@ from .quantizer import ResidualVectorQuantizer
 from .seanet import Decoder, Encoder
 from .segments import OverlapAdd, Segmenter, SegmentDecoder, SegmentEncoder
 from .streaming import StreamDecoder, StreamEncoder
-from .weights import fingerprint, runtime_state
+from .weights import runtime_state
 from ..errors import EcdcError, ModelError
+from ..fingerprint import fingerprint
 
 
 class Codec(nn.Module):
     """Inference with any EnCodec model (paper section 3).
 
     `fingerprint` names the exact weights, 8 bytes; it is what a stream says it needs.
+    `folder` is where they were loaded from, if from a file.
     """
 
     def __init__(self, config: CodecConfig):
@@ -30,6 +33,7 @@ class Codec(nn.Module):
         self.decoder = Decoder(config)
         self.quantizer = ResidualVectorQuantizer(config.codebooks, config.codebook_size, config.dimension)
         self.fingerprint = b""
+        self.folder: Optional[Path] = None
         self.requires_grad_(False).eval()
 
     @classmethod
@@ -43,7 +47,7 @@ class Codec(nn.Module):
             raise ModelError(f"weights do not fit the configuration {config.name!r}: "
                              f"{' '.join(str(error).split())[:300]}") from None
         codec.requires_grad_(False).eval()
-        codec.fingerprint = fingerprint(config, state)
+        codec.fingerprint = fingerprint(config.canonical(), {name: state[name].detach().numpy() for name in state})
         return codec
 
     @torch.inference_mode()

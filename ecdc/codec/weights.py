@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Mapping
 
@@ -44,13 +43,3 @@ def runtime_state(config: CodecConfig, state: Mapping[str, Tensor]) -> dict[str,
         raise ModelError(f"weights: codebook {missing[0]} is missing of {config.codebooks}")
     result["quantizer.embed"] = torch.stack([embeds[k] for k in range(config.codebooks)])
     return result
-
-
-def fingerprint(config: CodecConfig, state: Mapping[str, Tensor]) -> bytes:
-    """8 bytes that tell this architecture with these stored weights from every other."""
-    digest = hashlib.sha256(config.canonical())
-    for name in sorted(state):
-        tensor = state[name].detach().contiguous()
-        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.numpy())
-    return digest.digest()[:8]

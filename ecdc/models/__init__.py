@@ -1,5 +1,5 @@
-"""Models: a name or a folder -> a loaded codec."""
+"""Models: a name or a folder -> a loaded codec and its language model."""
 
-from .registry import bundled_models, load_model, model_for_stream
+from .registry import bundled_models, language_model, language_model_for_stream, load_model, model_for_stream
 
-__all__ = ["bundled_models", "load_model", "model_for_stream"]
+__all__ = ["bundled_models", "language_model", "language_model_for_stream", "load_model", "model_for_stream"]

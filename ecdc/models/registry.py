@@ -1,7 +1,8 @@
 """Finds models by name or by path and loads them.
 
-A model is a folder with `config.json` and `weights.safetensors` (official state-dict
-names, float16 or float32).
+A model is a folder with `config.json`, `weights.safetensors` (official state-dict
+names, float16 or float32) and, if it has one, its exact language model in
+`exact_lm.safetensors`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import Optional, Union
 from ..bitstream import Header
 from ..codec.codec import Codec
 from ..codec.config import CodecConfig
+from ..entropy import LANGUAGE_MODEL as LM
+from ..entropy import PLAIN
+from ..entropy.language_model import LanguageModel
 from ..errors import ModelError
 
 BUNDLED = Path(__file__).parent / "bundled"
-CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+CONFIG, WEIGHTS, LANGUAGE_MODEL = "config.json", "weights.safetensors", "exact_lm.safetensors"
 DEFAULT_RATE = 24000
 
 
@@ -99,6 +103,37 @@ def _load(folder: Path) -> Codec:
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder / WEIGHTS}: cannot be read: {error}") from None
     try:
-        return Codec.from_state(config, state)
+        codec = Codec.from_state(config, state)
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
+    codec.folder = folder
+    return codec
+
+
+def language_model(codec: Codec) -> Optional[LanguageModel]:
+    """The language model that belongs to a codec, None if it has none."""
+    if codec.folder is None or not (codec.folder / LANGUAGE_MODEL).is_file():
+        return None
+    model = _load_language_model(codec.folder / LANGUAGE_MODEL)
+    if (model.codebooks, model.codebook_size) != (codec.config.codebooks, codec.config.codebook_size):
+        raise ModelError(f"{codec.folder / LANGUAGE_MODEL}: its codebooks are not those of the codec beside it")
+    return model
+
+
+def language_model_for_stream(header: Header, codec: Codec) -> Optional[LanguageModel]:
+    """The language model that a stream of this codec needs, None if it needs none."""
+    if header.entropy == PLAIN:
+        return None
+    if header.entropy != LM:
+        raise ModelError(f"made by a newer ecdc: its entropy coder {header.entropy} is unknown")
+    model = language_model(codec)
+    if model is None or model.fingerprint != header.entropy_fingerprint:
+        here = f"has {model.fingerprint.hex()}" if model else "has none"
+        raise ModelError(f"coded with the language model {header.entropy_fingerprint.hex()}, but {codec.config.name} "
+                         f"here {here}: pass the right model's folder with --model")
+    return model
+
+
+@functools.lru_cache(maxsize=4)
+def _load_language_model(path: Path) -> LanguageModel:
+    return LanguageModel.load(path)

@@ -1,0 +1,204 @@
+"""The code language model in exact arithmetic (paper section 3.3): previous codes -> counts of the next ones.
+
+The architecture is the official one: summed embeddings of a frame's codes, layer norm,
+sinusoidal positions, post-norm transformer layers with a sliding window, one head for
+each codebook. Optionally (`inner`) head k also sees the codes 0 ... k-1 of its own frame.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Mapping, NamedTuple, Optional, Union
+
+import numpy as np
+
+from ..errors import BitstreamError, ModelError
+from ..fingerprint import fingerprint
+from .exact import Linear, Norm, affine, decayed, looked_up, normalised, rounded
+
+FORMAT = "ecdc exact language model 1"
+# Frames that keys and values have room for beyond a window, before the old ones are cleared away.
+ROOM = 256
+
+class Layer(NamedTuple):
+    qkv: Linear
+    out: Linear
+    norm1: Norm
+    up: Linear
+    down: Linear
+    norm2: Norm
+    score_scale: float
+    gelu: np.ndarray
+
+
+class Context:
+    """What the frames so far leave behind, for a batch of streams in step: keys and values of every layer.
+
+    `position`: frames so far, the same for all streams; `last` [B, K]: 1 + the last frame's codes, or 0.
+    """
+
+    def __init__(self, model: LanguageModel, batch: int, codebooks: int, capacity: int):
+        shape = len(model.layers), 2, batch, model.heads, capacity, model.dimension // model.heads
+        self.cache = np.zeros(shape)
+        self.last = np.zeros((batch, codebooks), np.int64)
+        self.used = 0
+        self.position = 0
+
+    def make_room(self, frames: int, window: int) -> None:
+        """Before `frames` more: forget what no frame will look at any more, or grow."""
+        if self.used + frames <= self.cache.shape[4]:
+            return
+        kept = self.cache[:, :, :, :, max(0, self.used - window):self.used].copy()
+        self.used = kept.shape[4]
+        if self.used + frames > self.cache.shape[4]:
+            self.cache = np.zeros((*kept.shape[:4], self.used + frames + ROOM, kept.shape[5]))
+        self.cache[:, :, :, :, :self.used] = kept
+
+
+class LanguageModel:
+    """An exact language model; `fingerprint`, 8 bytes, stands for all its integers."""
+
+    def __init__(self, config: Mapping, tensors: Mapping[str, np.ndarray]):
+        self.config, self.tensors = dict(config), dict(tensors)
+        self.fingerprint = fingerprint(json.dumps(self.config, sort_keys=True).encode(), self.tensors)
+        self.codebooks, self.codebook_size = config["codebooks"], config["codebook_size"]
+        self.dimension, self.heads, self.window = config["dimension"], config["heads"], config["window"]
+        self.embed, self.embed_scale = tensors["embed"], tensors["embed_scale"]
+        self.positions = tensors["positions"]
+        self.norm_in = self._norm("norm_in")
+        self.layers = [self._layer(f"layers.{index}.") for index in range(config["layers"])]
+        self.attention_table = tensors["attention_table"].astype(np.float64)
+        self.count_table = tensors["count_table"].astype(np.float64)
+        self.inner: Optional[np.ndarray] = tensors.get("inner")
+        self.inner_scale = tensors.get("inner_scale")
+
+    @classmethod
+    def load(cls, path: Union[str, Path]) -> LanguageModel:
+        from safetensors import SafetensorError, safe_open
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            if metadata.get("format") != FORMAT:
+                raise ModelError(f"{path}: not an exact language model of this version")
+            return cls(json.loads(metadata["config"]), tensors)
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"{path}: cannot be read: {error}") from None
+
+    def save(self, path: Union[str, Path]) -> None:
+        from safetensors.numpy import save_file
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in self.tensors.items()}, path,
+                  {"format": FORMAT, "config": json.dumps(self.config, sort_keys=True)})
+
+    def _linear(self, name: str) -> Linear:
+        return Linear(np.ascontiguousarray(self.tensors[name + ".weight"].T, np.float64),
+                      self.tensors[name + ".scale"], self.tensors[name + ".bias"])
+
+    def _norm(self, name: str) -> Norm:
+        return Norm(self.tensors[name + ".gain"], self.tensors[name + ".bias"],
+                    float(self.tensors[name + ".epsilon"][0]))
+
+    def _layer(self, prefix: str) -> Layer:
+        return Layer(*(self._linear(prefix + name) for name in ("qkv", "out")), self._norm(prefix + "norm1"),
+                     *(self._linear(prefix + name) for name in ("up", "down")), self._norm(prefix + "norm2"),
+                     float(self.tensors[prefix + "score_scale"][0]),
+                     self.tensors[prefix + "gelu"].astype(np.float64))
+
+    @property
+    def max_frames(self) -> int:
+        """The most frames from one key packet to the next: positions beyond are unknown to the model."""
+        return len(self.positions)
+
+    def start(self, batch: int, codebooks: int, frames: int) -> Context:
+        """The context before the first frame; `frames`: how many are expected."""
+        context = Context(self, batch, codebooks, 1 + min(frames, self.window + ROOM))
+        # Official: attention sees one vector of zeros before the first frame.
+        nothing = np.zeros((batch, 1, self.dimension))
+        for index, layer in enumerate(self.layers):
+            self._remember(context, index, rounded(affine(nothing, layer.qkv)))
+        context.used = 1
+        return context
+
+    def advance(self, previous: np.ndarray, context: Context) -> np.ndarray:
+        """Hidden states [B, T, D] for T frames, from the codes of the frame before each.
+
+        `previous` [B, K, T]: 1 + code, or 0 where there is no frame before.
+        """
+        frames = previous.shape[2]
+        if context.position + frames > self.max_frames:
+            raise BitstreamError(f"more than {self.max_frames} frames without a key packet")
+        context.make_room(frames, self.window)
+        x = self.embed_scale[0] * self.embed[0][previous[:, 0]]
+        for k in range(1, previous.shape[1]):
+            x += self.embed_scale[k] * self.embed[k][previous[:, k]]
+        x = normalised(rounded(x), self.norm_in)
+        x += self.positions[context.position:context.position + frames]
+        bias = self._window_bias(context, frames)
+        for index, layer in enumerate(self.layers):
+            x = self._layer_step(x, index, layer, context, bias)
+        context.used += frames
+        context.position += frames
+        return x
+
+    def _remember(self, context: Context, index: int, qkv: np.ndarray) -> np.ndarray:
+        """Put keys and values [B, T, D] behind those of the frames before; returns the queries [B, H, T, D/H]."""
+        batch, frames, _ = qkv.shape
+        split = qkv.reshape(batch, frames, 3, self.heads, -1).transpose(2, 0, 3, 1, 4)
+        context.cache[index, :, :, :, context.used:context.used + frames] = split[1:]
+        return split[0]
+
+    def _window_bias(self, context: Context, frames: int) -> Optional[np.ndarray]:
+        """[T, keys]: 0 for keys in a frame's window, far below any score for others; None if all are in it."""
+        if frames == 1:
+            return None
+        first = max(0, context.used - self.window)
+        age = (context.used + np.arange(frames))[:, None] - np.arange(first, context.used + frames)
+        return np.where((age >= 0) & (age <= self.window), 0.0, -(2.0 ** 50))
+
+    def _layer_step(self, x: np.ndarray, index: int, layer: Layer, context: Context,
+                    bias: Optional[np.ndarray]) -> np.ndarray:
+        batch, frames, _ = x.shape
+        queries = self._remember(context, index, rounded(affine(x, layer.qkv)))
+        first, end = max(0, context.used - self.window), context.used + frames
+        keys, values = context.cache[index, :, :, :, first:end]
+        scores = queries @ keys.swapaxes(2, 3)
+        if bias is not None:
+            scores += bias
+        scores *= layer.score_scale
+        weights = decayed(scores, self.attention_table)
+        mixed = weights @ values
+        mixed /= (weights @ np.ones(end - first))[..., None]
+        mixed = rounded(mixed).transpose(0, 2, 1, 3).reshape(batch, frames, -1)
+        x = normalised(x + rounded(affine(mixed, layer.out)), layer.norm1)
+        hidden = affine(x, layer.up)
+        np.maximum(hidden, 0.0, out=hidden)
+        return normalised(x + rounded(affine(looked_up(hidden, layer.gelu), layer.down)), layer.norm2)
+
+    def counts(self, hidden: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Counts [N, K, size] for hidden states [N, D]; of `codes` [N, K] those before k matter with `inner`.
+
+        Integers in float64, each at least 1, which the range coder takes as probabilities.
+        """
+        codebooks = codes.shape[1]
+        if self.inner is None:
+            return decayed(affine(hidden, self._head(0, codebooks)).reshape(len(hidden), codebooks, -1),
+                           self.count_table)
+        return np.stack([self.next_counts(hidden, codes[:, :k]) for k in range(codebooks)], axis=1)
+
+    def next_counts(self, hidden: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Counts [N, size] of codebook k for hidden states [N, D], given the frame's codes 0 ... k-1 [N, k]."""
+        k = codes.shape[1]
+        for j in range(k):
+            hidden = hidden + self.inner_scale[j] * self.inner[j][codes[:, j]]
+        return decayed(affine(hidden, self._head(k, k + 1)), self.count_table)
+
+    @functools.lru_cache(maxsize=256)
+    def _head(self, first: int, end: int) -> Linear:
+        """The heads of some codebooks side by side."""
+        weight, scale, bias = (self.tensors["head." + name][first:end] for name in ("weight", "scale", "bias"))
+        return Linear(np.ascontiguousarray(weight.reshape(-1, self.dimension).T, np.float64),
+                      scale.reshape(-1), bias.reshape(-1))
