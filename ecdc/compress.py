@@ -33,7 +33,7 @@ class Compressor:
         samples: per channel, if known beforehand; it goes into the header.
         tags: to store in the stream.
         lm: use the model's language model, if it has one, for fewer bits.
-        packet_seconds: length of a packet.
+        packet_seconds: length of a packet; by default 5, or what the language model can look back on.
         packets_per_key: every how many packets one is independent of those before it.
         downmix: average more than two channels to mono instead of refusing them.
 
@@ -42,17 +42,19 @@ class Compressor:
 
     def __init__(self, codec: Codec, samplerate: int, channels: int, bandwidth: float = 6.0, *,
                  samples: Optional[int] = None, tags: Optional[Mapping[str, str]] = None,
-                 lm: bool = True, packet_seconds: float = PACKET_SECONDS, packets_per_key: int = 1,
+                 lm: bool = True, packet_seconds: Optional[float] = None, packets_per_key: int = 1,
                  downmix: bool = False):
         check_channels(channels, downmix)
         config = codec.config
         self.codec, self.samplerate, self.channels = codec, samplerate, channels
         self.tags = tags or {}
         self.samples, self.peak = 0, 0.0
-        packet_frames = max(1, round(packet_seconds * config.frame_rate))
+        model = language_model(codec) if lm else None
+        packet_frames = max(1, round((packet_seconds or PACKET_SECONDS) * config.frame_rate))
+        if packet_seconds is None and model is not None:
+            packet_frames = min(packet_frames, model.max_frames // packets_per_key)
         if config.segment is not None:
             packet_frames = max(1, packet_frames // config.block_frames) * config.block_frames
-        model = language_model(codec) if lm else None
         if model is not None and packet_frames * packets_per_key > model.max_frames:
             raise ModelError(f"{packet_frames * packets_per_key} frames from key packet to key packet are more than "
                              f"the {model.max_frames} that the language model of {config.name} can look back on")

@@ -1,6 +1,7 @@
 """Makes the files in tests/golden. Run by hand, and only when the format is meant to change.
 
-The tiny models have random weights: small, fast, and nothing like speech comes out of them.
+The tiny models have random weights: small, fast, and nothing like speech comes out of
+them. The language model of one is trained for seconds, so that it saves something.
 """
 
 import dataclasses
@@ -14,6 +15,9 @@ from safetensors.torch import save_file
 import ecdc
 from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
+from ecdc.entropy.convert import convert
+from ecdc.entropy.float_model import FloatLanguageModel
+from ecdc.models.registry import LANGUAGE_MODEL
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = {
@@ -49,11 +53,26 @@ def save_tiny(config: CodecConfig) -> Path:
     return folder
 
 
+def train_tiny_language_model(folder: Path) -> None:
+    """A language model with codes of the same frame as a condition, trained on a few seconds of the tone."""
+    torch.manual_seed(1)
+    codec = ecdc.load_model(folder)
+    codes = codec.encode(torch.from_numpy(tone(24000, 1, 8))[None])[0].codes.clone().reshape(4, 8, 75).transpose(0, 1)
+    model = FloatLanguageModel(4, dimension=16, layers=2, heads=2, hidden=32, window=30, inner=True)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        model.bits(codes).mean().backward()
+        optimizer.step()
+    convert(model, codes, max_frames=150).save(folder / LANGUAGE_MODEL)
+    (folder / LANGUAGE_MODEL).chmod(0o644)
+
+
 def tone(samplerate: int, channels: int, seconds: float) -> np.ndarray:
-    """`[C, T]`: a chord with an edge to it, the same on every machine but for the last float bits."""
+    """`[C, T]`: a chord with some noise, the same on every machine but for the last float bits."""
     t = np.arange(int(samplerate * seconds)) / samplerate
-    return np.stack([0.3 * np.sin(2 * np.pi * (220 + 110 * c) * t) + 0.1 * np.sign(np.sin(2 * np.pi * 3 * t))
-                     for c in range(channels)]).astype(np.float32)
+    noise = np.random.default_rng(len(t)).standard_normal((channels, len(t))) * 0.1 * (np.sin(20 * t) > 0)
+    return (noise + [0.3 * np.sin(2 * np.pi * (220 + 110 * c) * t) for c in range(channels)]).astype(np.float32)
 
 
 def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: bool, **options) -> bytes:
@@ -65,10 +84,13 @@ def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: 
 
 def main() -> None:
     mono, stereo = (save_tiny(config) for config in TINY.values())
+    train_tiny_language_model(mono)
     tags = {"title": "Tön", "artist": "ecdc"}
     files = {
-        "chunked.ecdc": stream(mono, 24000, 1, 0.5, True, bandwidth=3, tags=tags, packet_seconds=0.1),
-        "streaming.ecdc": stream(mono, 44100, 2, 0.3, False, bandwidth=1.5),
+        "chunked.ecdc": stream(mono, 24000, 1, 0.5, True, bandwidth=3, tags=tags, packet_seconds=0.1, lm=False),
+        "streaming.ecdc": stream(mono, 44100, 2, 0.3, False, bandwidth=1.5, packet_seconds=1, lm=False),
+        "modelled.ecdc": stream(mono, 24000, 1, 2.0, True, bandwidth=3, packet_seconds=1),
+        "continued.ecdc": stream(mono, 24000, 1, 1.0, False, bandwidth=3, packet_seconds=0.2, packets_per_key=3),
         "stereo.ecdc": stream(stereo, 48000, 2, 1.2, True, bandwidth=3, packet_seconds=1),
     }
     for name, data in files.items():

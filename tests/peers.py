@@ -39,3 +39,8 @@ def official_model(config: CodecConfig) -> encodec.EncodecModel:
         list(config.bandwidths), config.sample_rate, config.channels, config.normalize, config.segment).eval()
     model.set_target_bandwidth(config.bandwidths[-1])
     return model
+
+
+def official_language_model(codebooks: int = 32, card: int = 1024, window: int = 262):
+    """The official language model with random weights."""
+    return encodec.model.LMModel(codebooks, card, num_layers=5, dim=200, past_context=window).eval()

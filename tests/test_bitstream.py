@@ -210,7 +210,8 @@ def test_padding_must_be_zero():
         unpack(b"\x00\x80", 1, 1, 10)
 
 
-@pytest.mark.parametrize("name, model", (("chunked", TINY), ("streaming", TINY), ("stereo", TINY_STEREO)))
+@pytest.mark.parametrize("name, model", (("chunked", TINY), ("streaming", TINY), ("modelled", TINY),
+                                         ("continued", TINY), ("stereo", TINY_STEREO)))
 def test_golden_files_decode_as_ever(name, model):
     data, _ = ecdc.read(GOLDEN / f"{name}.ecdc", model=model)
     expected = np.load(GOLDEN / f"{name}.npy")
@@ -218,7 +219,7 @@ def test_golden_files_decode_as_ever(name, model):
     np.testing.assert_allclose(data, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ("chunked", "streaming", "stereo"))
+@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "stereo"))
 def test_golden_files_are_written_as_ever(name):
     """From its own packets and header, every byte of a golden file comes back."""
     original = (GOLDEN / f"{name}.ecdc").read_bytes()

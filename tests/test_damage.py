@@ -14,7 +14,9 @@ from conftest import ecdc as run
 from ecdc.bitstream import StreamParser, StreamWriter
 from ecdc.errors import BitstreamError, EcdcError, ModelError
 
-FILES = (("chunked", TINY), ("streaming", TINY), ("stereo", TINY_STEREO))
+FILES = (("chunked", TINY), ("streaming", TINY), ("modelled", TINY), ("continued", TINY), ("stereo", TINY_STEREO))
+
+FINGERPRINT = ecdc.load_model(TINY).fingerprint.hex()
 
 
 def decode(data: bytes, model=TINY) -> np.ndarray:
@@ -32,8 +34,8 @@ def test_cut_off_at_every_byte(name, model):
 @pytest.mark.parametrize("name, model", FILES)
 def test_one_flipped_bit_anywhere(name, model):
     data = (GOLDEN / f"{name}.ecdc").read_bytes()
-    # All bits of the small files; of the larger one a bit of each byte.
-    for bit in range(0, 8 * len(data), 1 if len(data) < 400 else 7):
+    # All bits of two files; of the others, which take longer, one of each byte or so.
+    for bit in range(0, 8 * len(data), 1 if name in ("chunked", "streaming") else 7):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(BitstreamError):
@@ -86,7 +88,7 @@ def test_lies_with_right_checksums():
     for header in ({"hop_length": 640}, {"n_codebooks": 5}, {"channels": 2}, {"sample_rate": 48000}):
         with pytest.raises(ModelError, match="header does not fit"):
             decode(rewritten(header=header))
-    with pytest.raises(BitstreamError, match="newer|coder"):
+    with pytest.raises(ModelError, match="newer ecdc: its entropy coder 7"):
         decode(rewritten(header={"entropy": 7, "entropy_fingerprint": bytes(8)}))
 
 
@@ -103,7 +105,7 @@ def test_a_scale_that_is_no_number():
 
 def test_models_that_the_reader_lacks(tmp_path):
     chunked = (GOLDEN / "chunked.ecdc").read_bytes()
-    with pytest.raises(ModelError, match=r"tiny_24khz \(fingerprint 475f849e8590cf9d\), which is not installed"):
+    with pytest.raises(ModelError, match=f"tiny_24khz .fingerprint {FINGERPRINT}., which is not installed"):
         decode(chunked, None)
     with pytest.raises(ModelError, match="tiny_24khz.*but ecdc_24khz here has fingerprint"):
         decode(chunked, "ecdc_24khz")
@@ -144,7 +146,7 @@ NOT_ECDC = {
     "version0.ecdc": (b"ECDC\0\0\0\0\x02{}", "version 0"),
     "newer.ecdc": (b"ECDC\x07" + bytes(100), "version 7 of the format"),
     "damaged.ecdc": ((GOLDEN / "chunked.ecdc").read_bytes()[:-40] + bytes(40), "packet 5 (0.43 s): damaged"),
-    "foreign.ecdc": ((GOLDEN / "chunked.ecdc").read_bytes(), "fingerprint 475f849e8590cf9d"),
+    "foreign.ecdc": ((GOLDEN / "chunked.ecdc").read_bytes(), f"fingerprint {FINGERPRINT}"),
 }
 
 

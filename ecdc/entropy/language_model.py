@@ -30,7 +30,7 @@ class Layer(NamedTuple):
     down: Linear
     norm2: Norm
     score_scale: float
-    gelu: np.ndarray
+    activation: np.ndarray
 
 
 class Context:
@@ -176,7 +176,7 @@ class LanguageModel:
         x = normalised(x + rounded(affine(mixed, layer.out)), layer.norm1)
         hidden = affine(x, layer.up)
         np.maximum(hidden, 0.0, out=hidden)
-        return normalised(x + rounded(affine(looked_up(hidden, layer.gelu), layer.down)), layer.norm2)
+        return normalised(x + rounded(affine(looked_up(hidden, layer.activation), layer.down)), layer.norm2)
 
     def counts(self, hidden: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Counts [N, K, size] for hidden states [N, D]; of `codes` [N, K] those before k matter with `inner`.
