@@ -1,4 +1,4 @@
-"""Speed of the codec and of whole commands, as ratios to the official implementation in the same run."""
+"""Speed of the codec, the entropy coder and whole files, as ratios to the official implementation in the same run."""
 
 import io
 import statistics
@@ -11,7 +11,11 @@ import torch
 
 import ecdc
 from ecdc.codec.codec import Codec
-from peers import CONFIGS, official_model
+from ecdc.entropy.model_coder import ModelCoder
+from ecdc.models import language_model, load_model
+from peers import CONFIGS, official_coded, official_model
+
+PACKET = 375
 
 
 def median_seconds(work: Callable[[], object], runs: int) -> float:
@@ -22,6 +26,12 @@ def median_seconds(work: Callable[[], object], runs: int) -> float:
         work()
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def show(name: str, what: str, ours: float, theirs: float = 0.0) -> None:
+    """Speeds as multiples of real time."""
+    ratio = f", official {theirs:7.2f} x: ratio {ours / theirs:6.2f}" if theirs else ""
+    print(f"{name:<16} {what:<24} {ours:7.2f} x real time{ratio}", flush=True)
 
 
 def streamed(codec: Codec, wave: torch.Tensor, n_codebooks: int) -> tuple[Callable, Callable]:
@@ -55,38 +65,81 @@ def bench_codec(name: str, seconds: int, runs: int) -> None:
             median_seconds(lambda: official.decode(frames), runs)
         ours = median_seconds(encode, runs), median_seconds(decode, runs)
     for direction, we, they in zip(("encode", "decode"), ours, theirs):
-        print(f"{name:<18} {direction}  {seconds / we:7.1f} x real time, official {seconds / they:7.1f} x: "
-              f"ratio {they / we:.2f}")
+        show(name, f"codec {direction}", seconds / we, seconds / they)
 
 
-def bench_bundled(seconds: int, runs: int) -> None:
-    codec, wave = ecdc.load_model(), np.random.default_rng(0).standard_normal(seconds * 24000) * 0.1
-    file = io.BytesIO()
+def bench_entropy(seconds: int, runs: int, official_seconds: float) -> None:
+    """The language model and its coder alone: packets together, as in files, and one live stream."""
+    model, frames = language_model(load_model()), seconds * 75
+    codes = np.random.default_rng(0).integers(0, 1024, (8, frames)).astype(np.int32)
+    packets = np.split(codes, range(PACKET, frames, PACKET), axis=1)
+    coder = ModelCoder(model, 8)
+    payloads = [coder.encode(packet, key=True) for packet in packets]
+    lengths = [packet.shape[1] for packet in packets]
 
-    def write() -> None:
-        file.seek(0)
-        ecdc.write(file, wave, 24000)
+    def decode_file() -> None:
+        for start in range(0, len(packets), 32):
+            coder.decode_batch(payloads[start:start + 32], lengths[start:start + 32])
 
-    def read() -> None:
-        file.seek(0)
-        ecdc.read(file)
+    encode = median_seconds(lambda: [coder.encode(packet, key=True) for packet in packets], runs)
+    decode = median_seconds(decode_file, runs)
+    they_encode, they_decode = official_coded(official_seconds)
+    show("language model", f"encode {seconds} s", seconds / encode, they_encode)
+    show("language model", f"decode {seconds} s", seconds / decode, they_decode)
+    bench_live(coder, codes[:, :PACKET], they_encode, they_decode, runs)
 
-    for direction, work in (("write", write), ("read", read)):
-        print(f"{codec.config.name:<18} {direction:<6}  {seconds / median_seconds(work, runs):7.1f} x real time, "
-              "container and all")
+
+def bench_live(coder: ModelCoder, codes: np.ndarray, they_encode: float, they_decode: float, runs: int) -> None:
+    """Packets of 8 frames, one after another, each in the context of those before."""
+    parts = np.split(codes, range(8, codes.shape[1], 8), axis=1)
+
+    def encode() -> list:
+        return [coder.encode(part, key=index == 0) for index, part in enumerate(parts)]
+
+    def decode() -> None:
+        coder.decode_batch(payloads[:1], [parts[0].shape[1]])
+        for payload, part in zip(payloads[1:], parts[1:]):
+            coder.decode(payload, part.shape[1])
+
+    payloads, seconds = encode(), codes.shape[1] / 75
+    show("language model", "encode live", seconds / median_seconds(encode, runs), they_encode)
+    show("language model", "decode live", seconds / median_seconds(decode, runs), they_decode)
+
+
+def bench_files(seconds: int, runs: int) -> None:
+    """Whole files with the bundled model, container and all."""
+    wave = np.random.default_rng(0).standard_normal(seconds * 24000) * 0.1
+    for lm in (True, False):
+        file = io.BytesIO()
+
+        def write() -> None:
+            file.seek(0)
+            ecdc.write(file, wave, 24000, lm=lm)
+
+        def read() -> None:
+            file.seek(0)
+            ecdc.read(file)
+
+        for direction, work in (("write", write), ("read", read)):
+            show("ecdc_24khz", f"{direction}, {'with' if lm else 'without'} LM", seconds / median_seconds(work, runs))
 
 
 @click.command()
-@click.option("--seconds", default=20, show_default=True, help="Length of the audio.")
+@click.option("--seconds", default=20, show_default=True, help="Length of the audio for the codec.")
+@click.option("--file-seconds", default=300, show_default=True, help="Length of the file for the language model.")
+@click.option("--official-seconds", default=3.0, show_default=True,
+              help="Length for the official language model, whose speed does not depend on it.")
 @click.option("--runs", default=3, show_default=True, help="Runs to take the median of.")
-@click.option("--threads", default=1, show_default=True, help="Threads, for both.")
-def main(seconds: int, runs: int, threads: int) -> None:
-    """Print speeds at 6 kbps and their ratios to the official implementation."""
-    torch.set_num_threads(threads)
-    print(f"{seconds} s of noise at 6 kbps, {threads} thread(s), median of {runs} runs")
+def main(seconds: int, file_seconds: int, official_seconds: float, runs: int) -> None:
+    """Print speeds at 6 kbps and their ratios to the official implementation.
+
+    One thread, for both, unless OMP_NUM_THREADS says otherwise.
+    """
+    print(f"{seconds} s of noise at 6 kbps, {torch.get_num_threads()} thread(s), median of {runs} runs")
     for name in ("official 24 kHz", "official 48 kHz", "bundled 24 kHz"):
         bench_codec(name, seconds, runs)
-    bench_bundled(seconds, runs)
+    bench_entropy(file_seconds, 1, official_seconds)
+    bench_files(60, 1)
 
 
 if __name__ == "__main__":

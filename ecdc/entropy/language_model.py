@@ -21,6 +21,10 @@ from .exact import Linear, Norm, affine, decayed, looked_up, normalised, rounded
 FORMAT = "ecdc exact language model 1"
 # Frames that keys and values have room for beyond a window, before the old ones are cleared away.
 ROOM = 256
+# Frames whose attention is worked out at once: few, so that it stays in the cache.
+ATTENTION_ROWS = 32
+# For fewer rows than this, one product with all heads is faster than one with each.
+FEW = 8
 
 class Layer(NamedTuple):
     qkv: Linear
@@ -71,6 +75,7 @@ class LanguageModel:
         self.layers = [self._layer(f"layers.{index}.") for index in range(config["layers"])]
         self.attention_table = tensors["attention_table"].astype(np.float64)
         self.count_table = tensors["count_table"].astype(np.float64)
+        self._later = np.where(np.arange(ATTENTION_ROWS)[:, None] < np.arange(ATTENTION_ROWS), -(2.0 ** 50), 0.0)
         self.inner: Optional[np.ndarray] = tensors.get("inner")
         self.inner_scale = tensors.get("inner_scale")
 
@@ -137,9 +142,8 @@ class LanguageModel:
             x += self.embed_scale[k] * self.embed[k][previous[:, k]]
         x = normalised(rounded(x), self.norm_in)
         x += self.positions[context.position:context.position + frames]
-        bias = self._window_bias(context, frames)
         for index, layer in enumerate(self.layers):
-            x = self._layer_step(x, index, layer, context, bias)
+            x = self._layer_step(x, index, layer, context)
         context.used += frames
         context.position += frames
         return x
@@ -151,32 +155,37 @@ class LanguageModel:
         context.cache[index, :, :, :, context.used:context.used + frames] = split[1:]
         return split[0]
 
-    def _window_bias(self, context: Context, frames: int) -> Optional[np.ndarray]:
-        """[T, keys]: 0 for keys in a frame's window, far below any score for others; None if all are in it."""
-        if frames == 1:
-            return None
-        first = max(0, context.used - self.window)
-        age = (context.used + np.arange(frames))[:, None] - np.arange(first, context.used + frames)
-        return np.where((age >= 0) & (age <= self.window), 0.0, -(2.0 ** 50))
-
-    def _layer_step(self, x: np.ndarray, index: int, layer: Layer, context: Context,
-                    bias: Optional[np.ndarray]) -> np.ndarray:
+    def _layer_step(self, x: np.ndarray, index: int, layer: Layer, context: Context) -> np.ndarray:
         batch, frames, _ = x.shape
         queries = self._remember(context, index, rounded(affine(x, layer.qkv)))
-        first, end = max(0, context.used - self.window), context.used + frames
-        keys, values = context.cache[index, :, :, :, first:end]
-        scores = queries @ keys.swapaxes(2, 3)
-        if bias is not None:
-            scores += bias
-        scores *= layer.score_scale
-        weights = decayed(scores, self.attention_table)
-        mixed = weights @ values
-        mixed /= (weights @ np.ones(end - first))[..., None]
-        mixed = rounded(mixed).transpose(0, 2, 1, 3).reshape(batch, frames, -1)
+        mixed = np.empty((batch, frames, self.heads, self.dimension // self.heads))
+        for first in range(0, frames, ATTENTION_ROWS):
+            part = queries[:, :, first:first + ATTENTION_ROWS]
+            mixed[:, first:first + ATTENTION_ROWS] = \
+                self._attend(part, context.cache[index], context.used + first, layer.score_scale)
+        mixed = mixed.reshape(batch, frames, -1)
         x = normalised(x + rounded(affine(mixed, layer.out)), layer.norm1)
         hidden = affine(x, layer.up)
         np.maximum(hidden, 0.0, out=hidden)
         return normalised(x + rounded(affine(looked_up(hidden, layer.activation), layer.down)), layer.norm2)
+
+    def _attend(self, queries: np.ndarray, cache: np.ndarray, used: int, scale: float) -> np.ndarray:
+        """Values [B, T, H, D/H] that queries [B, H, T, D/H] of the frames from `used` on find in their windows."""
+        frames = queries.shape[2]
+        first, end = max(0, used - self.window), used + frames
+        keys, values = cache[:, :, :, first:end]
+        scores = queries @ keys.swapaxes(2, 3)
+        if frames > 1:
+            # What is not in a frame's window is far below any score: later frames, and those gone out of it.
+            scores[..., -frames:] += self._later[:frames, :frames]
+            inside = max(0, self.window - used)
+            if inside < frames:
+                scores[..., :frames - inside] += self._later[:frames, :frames].T[:, inside:]
+        scores *= scale
+        weights = decayed(scores, self.attention_table)
+        mixed = weights @ values
+        mixed /= (weights @ np.ones(end - first))[..., None]
+        return rounded(mixed).transpose(0, 2, 1, 3)
 
     def counts(self, hidden: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Counts [N, K, size] for hidden states [N, D]; of `codes` [N, K] those before k matter with `inner`.
@@ -184,15 +193,18 @@ class LanguageModel:
         Integers in float64, each at least 1, which the range coder takes as probabilities.
         """
         codebooks = codes.shape[1]
-        if self.inner is None:
+        if self.inner is None and len(hidden) < FEW:
             return decayed(affine(hidden, self._head(0, codebooks)).reshape(len(hidden), codebooks, -1),
                            self.count_table)
-        return np.stack([self.next_counts(hidden, codes[:, :k]) for k in range(codebooks)], axis=1)
+        counts = np.zeros((len(hidden), codebooks, self.codebook_size))
+        for k in range(codebooks):
+            counts[:, k] = self.next_counts(hidden, codes[:, :k])
+        return counts
 
     def next_counts(self, hidden: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Counts [N, size] of codebook k for hidden states [N, D], given the frame's codes 0 ... k-1 [N, k]."""
         k = codes.shape[1]
-        for j in range(k):
+        for j in range(k if self.inner is not None else 0):
             hidden = hidden + self.inner_scale[j] * self.inner[j][codes[:, j]]
         return decayed(affine(hidden, self._head(k, k + 1)), self.count_table)
 
