@@ -216,7 +216,7 @@ EXACT_PATH = ("exact.py", "language_model.py", "model_coder.py", "range_coder.py
 ALLOWED = {
     # containers and integers
     "ndarray", "zeros", "empty", "ones", "array", "arange", "stack", "concatenate", "ascontiguousarray", "frombuffer",
-    "int32", "int64", "uint32", "float64",
+    "int16", "int32", "int64", "uint32", "float64",
     # rounded correctly, or no arithmetic at all
     "floor", "sqrt", "subtract", "minimum", "maximum", "clip", "where",
 }

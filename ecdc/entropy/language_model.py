@@ -8,6 +8,7 @@ each codebook. Optionally (`inner`) head k also sees the codes 0 ... k-1 of its 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from pathlib import Path
 from typing import Mapping, NamedTuple, Optional, Union
@@ -21,8 +22,8 @@ from .exact import Linear, Norm, affine, decayed, looked_up, normalised, rounded
 FORMAT = "ecdc exact language model 1"
 # Frames that keys and values have room for beyond a window, before the old ones are cleared away.
 ROOM = 256
-# Frames whose attention is worked out at once: few, so that it stays in the cache.
-ATTENTION_ROWS = 32
+# Frames, and streams of a batch, whose attention is worked out at once: few, so that it stays in the cache.
+ATTENTION_ROWS, ATTENTION_STREAMS = 32, 8
 # For fewer rows than this, one product with all heads is faster than one with each.
 FEW = 8
 
@@ -45,7 +46,8 @@ class Context:
 
     def __init__(self, model: LanguageModel, batch: int, codebooks: int, capacity: int):
         shape = len(model.layers), 2, batch, model.heads, capacity, model.dimension // model.heads
-        self.cache = np.zeros(shape)
+        # Kept small, as they are integers of 16 bits; attention works on them in float64.
+        self.cache = np.zeros(shape, np.int16)
         self.last = np.zeros((batch, codebooks), np.int64)
         self.used = 0
         self.position = 0
@@ -57,7 +59,7 @@ class Context:
         kept = self.cache[:, :, :, :, max(0, self.used - window):self.used].copy()
         self.used = kept.shape[4]
         if self.used + frames > self.cache.shape[4]:
-            self.cache = np.zeros((*kept.shape[:4], self.used + frames + ROOM, kept.shape[5]))
+            self.cache = np.zeros((*kept.shape[:4], self.used + frames + ROOM, kept.shape[5]), np.int16)
         self.cache[:, :, :, :, :self.used] = kept
 
 
@@ -159,10 +161,10 @@ class LanguageModel:
         batch, frames, _ = x.shape
         queries = self._remember(context, index, rounded(affine(x, layer.qkv)))
         mixed = np.empty((batch, frames, self.heads, self.dimension // self.heads))
-        for first in range(0, frames, ATTENTION_ROWS):
-            part = queries[:, :, first:first + ATTENTION_ROWS]
-            mixed[:, first:first + ATTENTION_ROWS] = \
-                self._attend(part, context.cache[index], context.used + first, layer.score_scale)
+        for stream, first in itertools.product(range(0, batch, ATTENTION_STREAMS), range(0, frames, ATTENTION_ROWS)):
+            streams, rows = slice(stream, stream + ATTENTION_STREAMS), slice(first, first + ATTENTION_ROWS)
+            mixed[streams, rows] = self._attend(queries[streams, :, rows], context.cache[index, :, streams],
+                                                context.used + first, layer.score_scale)
         mixed = mixed.reshape(batch, frames, -1)
         x = normalised(x + rounded(affine(mixed, layer.out)), layer.norm1)
         hidden = affine(x, layer.up)
@@ -173,7 +175,7 @@ class LanguageModel:
         """Values [B, T, H, D/H] that queries [B, H, T, D/H] of the frames from `used` on find in their windows."""
         frames = queries.shape[2]
         first, end = max(0, used - self.window), used + frames
-        keys, values = cache[:, :, :, first:end]
+        keys, values = cache[:, :, :, first:end].astype(np.float64)
         scores = queries @ keys.swapaxes(2, 3)
         if frames > 1:
             # What is not in a frame's window is far below any score: later frames, and those gone out of it.
