@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import BinaryIO, Optional
 
 import click
-import numpy as np
 
 from . import options
 from .compress import SUFFIX
@@ -116,7 +115,7 @@ def _decode(job: Job, source: BinaryIO, target: BinaryIO, settings: Settings, ga
             if writer is None:
                 writer = settings.writer(target, job, decompressor)
                 bar.set_seconds(decompressor.samples and decompressor.samples / decompressor.samplerate)
-            writer.write(block * np.float32(gain) if gain != 1 else block)
+            writer.write(block * gain if gain != 1 else block)
             target.flush()
             bar.update(block.shape[1] / decompressor.samplerate)
         writer = writer or settings.writer(target, job, decompressor)

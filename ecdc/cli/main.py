@@ -34,8 +34,6 @@ def _terminated(signum, frame) -> None:
 
 def run() -> None:
     """Run the command line and exit."""
-    # The layers are small: a second thread gains little, and costs much where cores are busy, as in a pipe of two.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _terminated)
     try:
         main(prog_name="ecdc")
