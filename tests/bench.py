@@ -11,6 +11,7 @@ import torch
 
 import ecdc
 from ecdc.codec.codec import Codec
+from ecdc.decompress import BATCH
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import language_model, load_model
 from peers import CONFIGS, official_coded, official_model
@@ -78,8 +79,8 @@ def bench_entropy(seconds: int, runs: int, official_seconds: float) -> None:
     lengths = [packet.shape[1] for packet in packets]
 
     def decode_file() -> None:
-        for start in range(0, len(packets), 32):
-            coder.decode_batch(payloads[start:start + 32], lengths[start:start + 32])
+        for start in range(0, len(packets), BATCH):
+            coder.decode_batch(payloads[start:start + BATCH], lengths[start:start + BATCH])
 
     encode = median_seconds(lambda: [coder.encode(packet, key=True) for packet in packets], runs)
     decode = median_seconds(decode_file, runs)
