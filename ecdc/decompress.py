@@ -96,8 +96,10 @@ class Decompressor:
         try:
             decoded = self._coder.decode(packets)
         except BitstreamError as error:
-            first = self.parser.packets - len(packets) + 1
-            raise BitstreamError(f"packet {first} or one of the {len(packets) - 1} after it: {error}") from None
+            last = self.parser.packets
+            first = last - len(packets) + 1
+            where = f"packet {last}" if first == last else f"one of the packets {first} to {last}"
+            raise BitstreamError(f"{where}: {error}") from None
         for packet, blocks in zip(packets, decoded):
             # The last packet may hold padding: how much, the end section says.
             if packet.last:
@@ -131,7 +133,6 @@ class Decompressor:
         rest = np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
         if missing:
             yield self._finish(rest)
-
 
 
 def decompress(file: BinaryIO, decompressor: Decompressor) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from ..errors import BitstreamError
 from .cursor import Incomplete
 from .header import Header, parse_header
 from .sections import (END, INDEX, KEY_PACKET, PACKET, SKIPPABLE, TAGS, TYPE, End, Packet, Raw, Section, parse_end,
-                       packet_limit, parse_index, parse_packet, parse_tags, take_section)
+                       packed_size, packet_limit, parse_index, parse_packet, parse_tags, take_section)
 
 PIECE = 1 << 18
 
@@ -106,7 +106,7 @@ class StreamParser:
         self.packets += 1
         self.key_packets += packet.key
         self.payload_bytes += len(packet.payload)
-        self.plain_bytes += -(-packet.frames * self.header.n_codebooks * self.header.bits_per_code // 8)
+        self.plain_bytes += packed_size(self.header.n_codebooks, packet.frames, self.header.bits_per_code)
         self._last_seen = packet.last
         return packet
 

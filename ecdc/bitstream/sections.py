@@ -110,9 +110,14 @@ def pack_packet(packet: Packet, packet_frames: int) -> bytes:
     return pack_section(tag, body + packet.payload)
 
 
+def packed_size(n_codebooks: int, frames: int, bits: int) -> int:
+    """Bytes that plain packing takes."""
+    return -(-n_codebooks * frames * bits // 8)
+
+
 def packet_limit(packet_frames: int, n_codebooks: int, bits_per_code: int) -> int:
     """The most bytes that a packet's body can have: plain packing, a scale for every frame, and its own fields."""
-    return -(-packet_frames * n_codebooks * bits_per_code // 8) + 4 * packet_frames + 2 * MAX_VARINT_BYTES
+    return packed_size(n_codebooks, packet_frames, bits_per_code) + 4 * packet_frames + 2 * MAX_VARINT_BYTES
 
 
 def parse_packet(raw: Raw, packet_frames: int, position: int) -> Packet:
