@@ -16,7 +16,7 @@ from .models import language_model_for_stream, model_for_stream
 # What rounding in the resamplers of both sides can cost at the very end, in samples.
 TOLERANCE = 4
 # Packets that are decoded together, if that many are at hand.
-BATCH = 48
+BATCH = 64
 
 
 class Decompressor:

@@ -63,9 +63,8 @@ def normalised(x: np.ndarray, norm: Norm) -> np.ndarray:
 
 
 def looked_up(x: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """`table` at floor(x), for x >= 0; beyond its end the last entry. Overwrites x."""
-    np.minimum(x, float(len(table) - 1), out=x)
-    return table.take(x.astype(np.int32))
+    """`table` at floor(x), for 0 <= x < 2^63; beyond its end the last entry."""
+    return table.take(x.astype(np.int64), mode="clip")
 
 
 def decayed(x: np.ndarray, table: np.ndarray) -> np.ndarray:

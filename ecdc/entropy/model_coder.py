@@ -10,8 +10,8 @@ from .language_model import Context, LanguageModel
 from .range_coder import RangeDecoder, RangeEncoder
 
 # Frames, over all streams of a batch, that go through the transformer and through the heads at once.
-ROWS = 192
-HEAD_ROWS = 64
+ROWS = 384
+HEAD_ROWS = 96
 
 
 class ModelCoder:
