@@ -1,0 +1,240 @@
+"""Training: its parts, a few steps of all of it, and that a resumed run is the uninterrupted one."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import ecdc
+from conftest import MUSIC, ROOT, VOICE
+from ecdc.codec.quantizer import ResidualVectorQuantizer
+from ecdc.errors import EcdcError
+from training.balancer import Balancer
+from training.corpus import _decode_group, plan, trimmed
+from training.data import Crops, scan
+from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
+from training.export import export_codec
+from training.losses import mel_filters, mel_loss, si_snr
+from training.optimizer import Optimizer, orthogonalised
+from training.quantizer import QuantizerTrainer
+from training.settings import Settings
+from training.trainer import Trainer, train
+
+TINY = {"sample_rate": 24000, "channels": 1, "n_filters": 2, "dimension": 8, "norm": "none", "pad_mode": "constant",
+        "codebooks": 4, "codebook_size": 16, "bandwidths": [0.3, 0.6, 1.2], "lstm_layers": 1}
+TINY_SEGMENTED = TINY | {"channels": 2, "norm": "time_group_norm", "causal": False, "normalize": True, "segment": 0.2}
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audio")
+    for category, path in (("speech", VOICE), ("music", MUSIC), ("sound", MUSIC)):
+        data, rate = soundfile.read(path, frames=3 * 24000)
+        (folder / category).mkdir()
+        soundfile.write(folder / category / "one.wav", data, rate)
+    (folder / "speech" / "broken.wav").write_bytes(b"RIFF of nothing")
+    return folder
+
+
+@pytest.fixture(params=[TINY, TINY_SEGMENTED], ids=["causal", "segmented"])
+def settings(request, audio, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(request.param))
+    return Settings(audio=(str(audio),), heldout=str(audio), config=str(config), steps=6, batch=2, seconds=0.2,
+                    processes=1, warmup=2, decay=2, unquantized=2, early=3, adversarial=3, ramp=2, check_every=3)
+
+
+def test_core_does_not_import_training():
+    for path in (ROOT / "ecdc").rglob("*.py"):
+        assert not re.search(r"^\s*(from|import) \.*training", path.read_text(), re.M), path
+
+
+def test_mel_filters_cover_the_band_evenly():
+    filters = mel_filters(24000, 1024, 64)
+    assert filters.shape == (64, 513) and torch.allclose(filters.sum(1), torch.ones(64), atol=1e-5)
+    peaks = filters.argmax(1)
+    assert (peaks.diff() >= 0).all() and peaks[-1] > 480
+
+
+def test_losses_fall_with_the_error_and_vanish_without():
+    wave = torch.from_numpy(soundfile.read(VOICE, frames=24000, dtype="float32")[0])[None, None]
+    noise = torch.randn_like(wave) * 0.01
+    assert mel_loss(wave, wave, 24000) == 0
+    assert mel_loss(wave + noise, wave, 24000) > mel_loss(wave + noise / 10, wave, 24000) > 0
+    assert si_snr(wave * 0.3 + 0.1, wave).item() > 60 > si_snr(wave + noise, wave).item()
+
+
+def test_balancer_gives_each_loss_its_share():
+    output = torch.randn(2, 1, 50, requires_grad=True)
+    losses = {"small": 1e-4 * output.square().sum(), "large": 1e4 * (output ** 3).sum()}
+    gradient = Balancer().gradient(losses, {"small": 3.0, "large": 1.0}, output)
+    small, large = output.detach(), output.detach().square()
+    expected = 0.75 * small / small.flatten(1).norm(dim=1).mean() + 0.25 * large / large.flatten(1).norm(dim=1).mean()
+    assert torch.allclose(gradient, expected, atol=1e-5)
+
+
+def test_orthogonalised_has_equal_singular_values():
+    for shape in ((20, 50), (50, 20)):
+        values = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
+        assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_quantizer_trainer_quantizes_as_the_codec_and_learns():
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(3, 16, 8)
+    trainer = QuantizerTrainer(quantizer, 400)
+    data = torch.randn(2, 8, 200)
+    trainer.start_from(data.transpose(1, 2).reshape(-1, 8))
+    latents = data.clone().requires_grad_()
+    expected = quantizer.decode(quantizer.encode(data, 3))[0], quantizer.decode(quantizer.encode(data, 1))[1]
+    result = trainer(latents, torch.tensor([3, 1]), 0)
+    assert torch.allclose(result.latents[0], expected[0], atol=1e-5)
+    assert torch.allclose(result.latents[1], expected[1], atol=1e-5)
+    result.latents.sum().backward()
+    assert torch.allclose(latents.grad, torch.ones_like(data))
+    first = trainer(data, torch.tensor([3, 3]), 1).commitment.item()
+    for step in range(200):
+        result = trainer(data, torch.tensor([3, 3]), step)
+    assert result.commitment.item() < first
+
+
+def test_dead_codes_are_renewed():
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(2, 16, 8)
+    quantizer.embed[:] = torch.randn(2, 16, 8)
+    quantizer.embed[0, 5] = 1000.0
+    trainer = QuantizerTrainer(quantizer, 200)
+    for step in range(500):
+        trainer(torch.randn(1, 8, 200), torch.tensor([2]), step)
+    assert quantizer.embed[0, 5].abs().max() < 10
+
+
+def test_crops_follow_from_the_generator_and_survive_short_files(audio, tmp_path):
+    sources = scan([audio], tmp_path / "index.json")
+    assert sorted(source.category for source in sources) == ["music", "sound", "speech"]
+    assert scan([audio], tmp_path / "index.json") == sources
+    crops = Crops(sources, 16000, 2)
+    one, two = (crops.batch(np.random.default_rng(5), 8, 5 * 16000) for _ in range(2))
+    assert one.shape == (8, 2, 80000) and one.dtype == np.float32 and np.array_equal(one, two)
+    assert np.abs(one).max() <= 1 and (np.abs(one).max((1, 2)) > 0.01).all()
+    assert not np.array_equal(one, crops.batch(np.random.default_rng(6), 8, 5 * 16000))
+    with pytest.raises(EcdcError, match="no audio"):
+        scan([tmp_path], tmp_path / "other.json")
+
+
+def test_discriminator_learns_what_is_made():
+    torch.manual_seed(0)
+    judge = Discriminator(1)
+    optimizer = Optimizer(judge)
+    real = torch.from_numpy(soundfile.read(VOICE, frames=48000, dtype="float32")[0]).reshape(4, 1, -1)
+    made = real + 0.05 * torch.randn_like(real)
+    losses = []
+    for _ in range(25):
+        loss = discriminator_loss(judge(real), judge(made))
+        loss.backward()
+        optimizer.step(5e-3, 5e-3)
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert adversarial_loss(judge(made)) > adversarial_loss(judge(real))
+    assert feature_loss(judge(real), judge(real)) == 0 < feature_loss(judge(real), judge(made))
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    train(settings, whole)
+    part.mkdir()
+    trainer = Trainer(settings, part)
+    before = [trainer.step() for _ in range(4)]
+    trainer.save()
+    resumed = Trainer(settings, part)
+    assert resumed.done == 4 and set(before[3]) == {"commitment", "time", "mel", "discriminator", "adversarial",
+                                                    "feature"}
+    for _ in range(2):
+        resumed.step()
+    one = torch.load(whole / "state.pt", weights_only=True)
+    for name, tensor in resumed.state()["averaged"].items():
+        assert torch.allclose(tensor, one["averaged"][name], rtol=1e-4, atol=1e-6), name
+    assert (whole / "log.csv").read_text().count("\n") == 3
+    assert (whole / "log.png").exists() and len(list((whole / "samples").glob("*.wav"))) == 6
+
+
+def test_killed_run_goes_on(settings, tmp_path):
+    run = tmp_path / "run"
+    dataclasses.replace(settings, steps=100000).save(run)
+    process = subprocess.Popen([sys.executable, "-m", "training", "codec", str(run), "--processes", "2"], cwd=ROOT,
+                               stderr=subprocess.PIPE)
+    for _ in range(600):
+        if (run / "log.csv").exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(60) == 0, process.stderr.read()
+    done = torch.load(run / "state.pt", weights_only=True)["step"]
+    assert 3 <= done < 100000
+    trained = Trainer(Settings.load(run), run)
+    assert trained.done == done
+
+
+def test_exported_models_compress(settings, tmp_path):
+    run, folder = tmp_path / "run", tmp_path / "mine"
+    train(settings, run)
+    export_codec(run, folder, "mine")
+    model = ecdc.load_model(folder)
+    assert model.config.name == "mine" and "Steps: 6" in (folder / "README.md").read_text()
+    data, rate = soundfile.read(VOICE, frames=24000)
+    ecdc.write(tmp_path / "a.ecdc", data, rate, model=folder, bandwidth=model.config.bandwidths[-1])
+    assert len(ecdc.read(tmp_path / "a.ecdc", model=folder)[0]) == 24000
+    # Going on from it, as for fine-tuning.
+    again = dataclasses.replace(settings, model=str(folder), config=None, steps=2)
+    train(again, tmp_path / "again")
+    assert torch.load(tmp_path / "again" / "state.pt", weights_only=True)["step"] == 2
+
+
+def test_language_model_is_trained_and_used(settings, audio, tmp_path):
+    from training.lm import LmSettings, train_lm
+    run, folder = tmp_path / "run", tmp_path / "mine"
+    train(settings, run)
+    export_codec(run, folder, "mine")
+    for inner in (False, True):
+        train_lm(folder, [audio], tmp_path / f"lm-{inner}.pt",
+                 LmSettings(steps=2, batch=1, processes=1, hours=0.01, inner=inner))
+        data, rate = soundfile.read(VOICE, frames=24000)
+        ecdc.write(tmp_path / "a.ecdc", data, rate, model=folder, bandwidth=1.2)
+        plain = tmp_path / "b.ecdc"
+        ecdc.write(plain, data, rate, model=folder, bandwidth=1.2, lm=False)
+        assert np.array_equal(ecdc.read(tmp_path / "a.ecdc", model=folder)[0], ecdc.read(plain, model=folder)[0])
+
+
+def test_corpus_plan_keeps_held_out_files_apart(tmp_path):
+    package = "hedgewars-data"
+    raw = tmp_path / "raw" / package / "usr"
+    random = np.random.default_rng(0)
+    for number in range(20):
+        path = raw / "voices" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, random.standard_normal((48000 * 12, 1)) * 0.1, 48000)
+    (raw / "voices" / "copy.wav").write_bytes((raw / "voices" / "3.wav").read_bytes())
+    (raw / "bang.wav").write_bytes(b"no sound")
+    items = plan(tmp_path, [package])
+    assert len(items) == 21 and {item.category for item in items} == {"speech", "sound"}
+    held = [item for item in items if item.held_out]
+    assert len(held) == 1 and items == plan(tmp_path, [package])
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "versions" / package).write_text("1")
+    assert _decode_group(tmp_path, held)[0] == 1
+    count, hours = _decode_group(tmp_path, [item for item in items if not item.held_out and item.category == "speech"])
+    assert count == 19 and hours == pytest.approx(19 * 12 / 3600, rel=0.01)
+    assert _decode_group(tmp_path, [item for item in items if item.category == "sound"]) == (0, 0.0)
+
+
+def test_long_silence_is_cut():
+    wave = np.concatenate([np.ones(8000), np.zeros(80000), np.ones(8000)])[:, None].astype(np.float32)
+    assert 16000 + 4000 * 0.9 < len(trimmed(wave, 8000)) < 16000 + 4000 * 1.1
+    assert len(trimmed(np.zeros((8000, 1), np.float32), 8000)) == 0

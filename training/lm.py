@@ -1,0 +1,136 @@
+"""Training of a codec's language model on its codes (paper section 3.3), and its exact form."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecdc.codec.codec import Codec
+from ecdc.entropy.convert import convert
+from ecdc.entropy.float_model import FloatLanguageModel
+from ecdc.models import load_model
+from ecdc.models.convert_lm import TRAINED_SECONDS
+from ecdc.models.registry import LANGUAGE_MODEL
+
+from .data import Crops, scan
+from .optimizer import Optimizer
+from .processes import rank, run
+
+WINDOW_SECONDS = 3.5
+PIECE_SECONDS = 10
+# Of the codes, this share is never trained on.
+HELD_OUT = 0.05
+CALIBRATION = 32
+
+
+@dataclass(frozen=True)
+class LmSettings:
+    steps: int = 3000
+    batch: int = 8
+    rate: float = 1e-3
+    processes: int = 2
+    hours: float = 5.0
+    inner: bool = False
+    start: Optional[Path] = None
+    seed: int = 0
+
+
+@torch.inference_mode()
+def collect(codec: Codec, crops: Crops, pieces: int, seed: int) -> Tensor:
+    """Codes [N, K, T] int16 of so many pieces, mixed as for the codec's training."""
+    codes = []
+    length = PIECE_SECONDS * codec.config.sample_rate
+    if codec.config.segment_length is not None:
+        # A whole number of segments, each coded for itself.
+        length = codec.config.segment_length
+    for number in range(pieces):
+        random = np.random.default_rng([seed, 1, number])
+        wave = torch.from_numpy(crops.batch(random, 1, length))
+        codes.append(codec.encode_segment(wave).codes[0].to(torch.int16))
+        if number % 100 == 0 and rank() == 0:
+            print(f"\rcodes of {number}/{pieces} pieces", end="", file=sys.stderr, flush=True)
+    return torch.stack(codes)
+
+
+def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings) -> None:
+    """Train, then write the exact form into the model's folder; float weights stay in the state."""
+    codec = load_model(folder)
+    sources = scan(audio, state.with_suffix(".index"))
+    cache = state.with_suffix(".codes")
+    if not cache.exists():
+        crops = Crops(sources, codec.config.sample_rate, codec.config.channels)
+        seconds = codec.config.segment or PIECE_SECONDS
+        codes = collect(codec, crops, max(2, round(settings.hours * 3600 / seconds)), settings.seed)
+        torch.save(codes, cache)
+    run(_train, settings.processes, settings, codec.config.frame_rate, cache, state)
+    saved = torch.load(state, weights_only=True)
+    window = int(WINDOW_SECONDS * codec.config.frame_rate)
+    model = FloatLanguageModel.from_state(saved["averaged"], 8, window).eval()
+    codes = torch.load(cache, weights_only=True)[:CALIBRATION].long()
+    exact = convert(model, codes, 2 * TRAINED_SECONDS * codec.config.frame_rate)
+    exact.save(folder / LANGUAGE_MODEL)
+
+
+def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> None:
+    codes = torch.load(cache, weights_only=True)
+    held_out = max(1, int(len(codes) * HELD_OUT))
+    window, length = int(WINDOW_SECONDS * frame_rate), TRAINED_SECONDS * frame_rate
+    torch.manual_seed(settings.seed)
+    if settings.start is not None:
+        from safetensors.torch import load_file
+        model = FloatLanguageModel.from_state(load_file(settings.start), 8, window)
+    else:
+        model = FloatLanguageModel(codes.shape[1], int(2 ** np.ceil(np.log2(int(codes.max()) + 1))), window=window,
+                                   inner=settings.inner)
+    optimizer = Optimizer(model)
+    averaged = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    first = 0
+    if path.exists():
+        saved = torch.load(path, weights_only=True)
+        first, averaged = saved["step"], saved["averaged"]
+        model.load_state_dict(saved["model"])
+        optimizer.load(saved["optimizer"])
+    for step in range(first, settings.steps):
+        random = np.random.default_rng([settings.seed, step, rank()])
+        batch = _sequences(codes[held_out:], random, settings.batch, length)
+        # Fewer codebooks most of the time: as streams have.
+        used = min(int(random.choice([2, 4, 8, 8, 16, 32])), batch.shape[1])
+        bits = model.bits(batch[:, :used]).mean()
+        bits.backward()
+        for parameter in model.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        rate = settings.rate * min(1.0, (step + 1) / 100, 4 * (settings.steps - step) / settings.steps)
+        optimizer.step(rate, rate)
+        keep = min(0.999, (1 + step) / (10 + step))
+        for name, tensor in model.state_dict().items():
+            averaged[name].lerp_(tensor, 1 - keep)
+        if rank() == 0 and ((step + 1) % 200 == 0 or step + 1 == settings.steps):
+            scores = held_out_bits(averaged, codes[:held_out], window)
+            print(f"\nstep {step + 1}/{settings.steps}: held-out bits a code "
+                  + ", ".join(f"{bits:.3f} ({k} codebooks)" for k, bits in scores.items()), file=sys.stderr)
+            temporary = path.with_suffix(".new")
+            torch.save({"step": step + 1, "model": model.state_dict(), "averaged": averaged,
+                        "optimizer": optimizer.state()}, temporary)
+            os.replace(temporary, path)
+
+
+def _sequences(codes: Tensor, random: np.random.Generator, count: int, length: int) -> Tensor:
+    length = min(length, codes.shape[2])
+    rows = random.integers(0, len(codes), count)
+    starts = random.integers(0, codes.shape[2] - length + 1, count)
+    return torch.stack([codes[row, :, start:start + length] for row, start in zip(rows, starts)]).long()
+
+
+@torch.inference_mode()
+def held_out_bits(state: dict[str, Tensor], codes: Tensor, window: int, most: int = 32) -> dict[int, float]:
+    model = FloatLanguageModel.from_state(state, 8, window).eval()
+    return {k: float(torch.cat([model.bits(row[None, :k].long()) for row in codes[:most]]).mean())
+            for k in (2, 8, 32) if k <= codes.shape[1]}

@@ -1,0 +1,204 @@
+"""Training of a codec: one process of it, and what it keeps on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .balancer import Balancer
+from .checks import Checks
+from .data import Crops, scan
+from .discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
+from .initial import initial_codec
+from .losses import mel_loss, time_loss
+from .optimizer import Optimizer
+from .processes import average, rank, run, share, world
+from .quantizer import QuantizerTrainer
+from .settings import Settings
+
+STATE, INDEX = "state.pt", "index.json"
+# Its gradient at the latents is then about as long as that of the reconstruction.
+COMMITMENT = 30.0
+# At a lower rate its loss does not fall for hundreds of steps.
+DISCRIMINATOR_RATE, DISCRIMINATOR_ODDS = 2.0, 2 / 3
+# Latents for the codebooks' start.
+START_BATCHES = 24
+# What the discriminator's training does not need to know: gradients longer than this are shortened.
+LONGEST_GRADIENT = 10.0
+
+
+class Trainer:
+    """`step()` again and again; everything that it depends on goes into `state()`, or follows from seed and step."""
+
+    def __init__(self, settings: Settings, folder: Path):
+        self.settings, self.folder = settings, folder
+        self.device = torch.device(settings.device)
+        torch.manual_seed(settings.seed)
+        self.codec = initial_codec(settings).to(self.device).train()
+        self.config = self.codec.config
+        self.codec.requires_grad_(True)
+        self.crops = Crops(scan([Path(name) for name in settings.audio], folder / INDEX),
+                           self.config.sample_rate, self.config.channels)
+        hop = self.config.hop_length
+        self.length = self.config.segment_length or round(settings.seconds * self.config.sample_rate / hop) * hop
+        frames = self.config.frames_for(self.length) * settings.batch * world()
+        self.quantizer = QuantizerTrainer(self.codec.quantizer, frames)
+        self.optimizer = Optimizer(nn.ModuleList([self.codec.encoder, self.codec.decoder]))
+        self.balancer = Balancer()
+        self.discriminator: Optional[Discriminator] = None
+        self.averaged = {name: tensor.detach().clone() for name, tensor in self.codec.state_dict().items()}
+        # The latents' variance when quantization began: what the commitment is relative to. Relative to the present
+        # one it would not keep latents from growing, ever further out of the codebooks' reach.
+        self.scale = torch.ones((), device=self.device)
+        self.done = 0
+        self.saved = time.monotonic()
+        if settings.adversarial is not None:
+            self.discriminator = Discriminator(self.config.channels).to(self.device)
+            self.judge_optimizer = Optimizer(self.discriminator)
+        if settings.model is not None:
+            with torch.no_grad():
+                self.scale = self.codec.encoder(self.batch(0)).var()
+                average([self.scale])
+        if (folder / STATE).exists():
+            self.load(torch.load(folder / STATE, map_location=self.device, weights_only=True))
+        for tensor in self.codec.state_dict().values():
+            share(tensor)
+
+    def batch(self, number: int) -> Tensor:
+        """The crops `[B, C, T]` of a step, normalised where the model does so."""
+        random = np.random.default_rng([self.settings.seed, number, rank()])
+        wave = torch.from_numpy(self.crops.batch(random, self.settings.batch, self.length)).to(self.device)
+        if self.config.normalize:
+            wave = wave / (wave.mean(1, keepdim=True).square().mean(2, keepdim=True).sqrt() + 1e-8)
+        return wave
+
+    def step(self) -> dict[str, float]:
+        """One step of training; returns its losses."""
+        settings, step = self.settings, self.done
+        torch.manual_seed(settings.seed + 7919 * step + rank())
+        if step == settings.unquantized and settings.model is None:
+            self._start_codebooks()
+        wave = self.batch(step)
+        latents = self.codec.encoder(wave)
+        losses: dict[str, Tensor] = {}
+        quantized = latents
+        if step >= settings.unquantized or settings.model is not None:
+            quantized, losses["commitment"] = self.quantizer(latents, self._bandwidths(), step)
+        # The graph is cut here: the commitment's gradient joins that of the decoder's input.
+        decoded_from = quantized.detach().requires_grad_()
+        output = self.codec.decoder(decoded_from)[..., :self.length]
+        weights = settings.weights_at(step)
+        balanced = {"time": time_loss(output, wave), "mel": mel_loss(output, wave, self.config.sample_rate)}
+        if "adversarial" in weights:
+            losses["discriminator"] = self._train_discriminator(wave, output.detach())
+            made, real = self.discriminator(output), [[x.detach() for x in scale] for scale in self.discriminator(wave)]
+            balanced |= {"adversarial": adversarial_loss(made), "feature": feature_loss(real, made)}
+        gradient = self.balancer.gradient(balanced, weights, output)
+        output.backward(gradient)
+        at_latents = decoded_from.grad
+        if "commitment" in losses:
+            pull, = torch.autograd.grad(losses["commitment"], latents, retain_graph=True)
+            at_latents = at_latents + COMMITMENT * pull / self.scale
+        latents.backward(at_latents)
+        rate = settings.rate_at(step)
+        self.optimizer.step(rate, settings.adam_share * rate)
+        self._average()
+        self.done += 1
+        return {name: float(loss.detach()) for name, loss in (losses | balanced).items()}
+
+    def _bandwidths(self) -> Tensor:
+        """Codebooks for every item of the batch: those of a random bandwidth."""
+        counts = torch.tensor([self.config.codebooks_for(rate) for rate in self.config.bandwidths], device=self.device)
+        return counts[torch.randint(len(counts), (self.settings.batch,), device=self.device)]
+
+    def _train_discriminator(self, wave: Tensor, output: Tensor) -> Tensor:
+        loss = discriminator_loss(self.discriminator(wave), self.discriminator(output))
+        # The same draw in all processes.
+        if np.random.default_rng([self.settings.seed, self.done]).random() < DISCRIMINATOR_ODDS:
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.discriminator.parameters(), LONGEST_GRADIENT)
+            rate = DISCRIMINATOR_RATE * self.settings.rate_at(self.done)
+            self.judge_optimizer.step(rate, rate)
+        return loss.detach()
+
+    @torch.no_grad()
+    def _start_codebooks(self) -> None:
+        latents = [self.codec.encoder(self.batch(self.done + number)) for number in range(START_BATCHES)]
+        flat = torch.cat([x.transpose(1, 2).flatten(0, 1) for x in latents])
+        self.quantizer.start_from(flat)
+        self.scale = flat.var()
+        average([self.scale])
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(self.settings.average, (1 + self.done) / (10 + self.done))
+        for name, tensor in self.codec.state_dict().items():
+            self.averaged[name].lerp_(tensor, 1 - keep)
+
+    def state(self) -> dict:
+        state = {"step": self.done, "codec": self.codec.state_dict(), "averaged": self.averaged,
+                 "quantizer": self.quantizer.state(), "balancer": self.balancer.state(), "scale": self.scale,
+                 "optimizer": self.optimizer.state()}
+        if self.discriminator is not None:
+            state |= {"discriminator": self.discriminator.state_dict(), "judge": self.judge_optimizer.state()}
+        return state
+
+    def load(self, state: dict) -> None:
+        self.done = state["step"]
+        self.codec.load_state_dict(state["codec"])
+        self.averaged = state["averaged"]
+        self.quantizer.load(state["quantizer"])
+        self.balancer.load(state["balancer"])
+        self.scale = state["scale"]
+        self.optimizer.load(state["optimizer"])
+        if self.discriminator is not None and "discriminator" in state:
+            self.discriminator.load_state_dict(state["discriminator"])
+            self.judge_optimizer.load(state["judge"])
+
+    def save(self) -> None:
+        """By the first process alone; a kill in the middle leaves the state before."""
+        self.saved = time.monotonic()
+        if rank() == 0:
+            temporary = self.folder / f"{STATE}.new"
+            torch.save(self.state(), temporary)
+            os.replace(temporary, self.folder / STATE)
+
+
+def train(settings: Settings, folder: Path) -> None:
+    """Train to the last step, going on where the folder's state is; SIGTERM saves and stops."""
+    settings.save(folder)
+    if settings.device != "cpu" and settings.processes > 1 and settings.processes > torch.cuda.device_count():
+        raise ValueError(f"{settings.processes} processes need as many GPUs")
+    # Looked through once, before there are several processes.
+    scan([Path(name) for name in settings.audio], folder / INDEX)
+    run(_train, settings.processes, settings, folder)
+
+
+def _train(settings: Settings, folder: Path) -> None:
+    trainer = Trainer(settings, folder)
+    checks = Checks(trainer.config, settings, folder) if rank() == 0 else None
+    stop = torch.zeros(1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.fill_(1))
+    while trainer.done < settings.steps:
+        started = time.monotonic()
+        losses = trainer.step()
+        if checks is not None:
+            checks.after(trainer.done, losses, time.monotonic() - started, trainer.averaged)
+        stopping = stop.clone()
+        average([stopping], total=True)
+        if stopping.item():
+            break
+        if time.monotonic() - trainer.saved > 60 * settings.save_minutes:
+            trainer.save()
+    trainer.save()
+    if rank() == 0:
+        print(f"\nstopped after step {trainer.done} of {settings.steps}", file=sys.stderr)
