@@ -48,3 +48,23 @@ def plot_spectrograms(pairs: dict[str, tuple[Tensor, Tensor]], rate: int, pictur
     figure.tight_layout()
     figure.savefig(picture, dpi=70)
     pyplot.close(figure)
+
+
+def plot_quality(rows: list[dict], picture: Path) -> None:
+    """ViSQOL and mel distance against the real bit rate, a line for each codec, a row for each category."""
+    from .evaluate import means
+    pyplot = _pyplot()
+    lines: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for (category, coder), values in means(rows).items():
+        lines.setdefault(category, {}).setdefault(coder.rsplit(" ", 1)[0], []).append(values)
+    figure, axes = pyplot.subplots(len(lines), 2, figsize=(12, 4 * len(lines)), squeeze=False)
+    for row, (category, coders) in zip(axes, lines.items()):
+        for axis, name in zip(row, ("visqol", "mel")):
+            for coder, points in coders.items():
+                axis.plot([point["kbps"] for point in points], [point[name] for point in points], "o-", label=coder)
+            axis.set(title=category, xlabel="kbps", ylabel=name)
+            axis.grid(True)
+            axis.legend()
+    figure.tight_layout()
+    figure.savefig(picture, dpi=80)
+    pyplot.close(figure)
