@@ -29,7 +29,7 @@ def test_scores_rank_and_ignore_a_delay():
     good = score(wave, rate, wave + 0.003 * noise, rate, False, 24000)
     bad = score(wave, rate, wave + 0.1 * noise, rate, False, 24000)
     assert set(same) == {"si_snr", "mel", "visqol"}
-    assert same["visqol"] > 4.5 and same["si_snr"] > 40 and same["mel"] < 0.5
+    assert same["visqol"] > 4.5 and same["si_snr"] > 30 and same["mel"] < 0.5
     assert same["visqol"] >= good["visqol"] > bad["visqol"]
     assert same["mel"] < good["mel"] < bad["mel"] and same["si_snr"] > good["si_snr"] > bad["si_snr"]
 

@@ -43,12 +43,21 @@ def audio(tmp_path_factory):
     return folder
 
 
+def tiny_settings(config: dict, audio, folder) -> Settings:
+    path = folder / "config.json"
+    path.write_text(json.dumps(config))
+    return Settings(audio=(str(audio),), heldout=str(audio), config=str(path), steps=6, batch=2, seconds=0.2,
+                    processes=1, warmup=2, decay=2, unquantized=2, early=3, adversarial=3, ramp=2, check_every=3)
+
+
 @pytest.fixture(params=[TINY, TINY_SEGMENTED], ids=["causal", "segmented"])
 def settings(request, audio, tmp_path):
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(request.param))
-    return Settings(audio=(str(audio),), heldout=str(audio), config=str(config), steps=6, batch=2, seconds=0.2,
-                    processes=1, warmup=2, decay=2, unquantized=2, early=3, adversarial=3, ramp=2, check_every=3)
+    return tiny_settings(request.param, audio, tmp_path)
+
+
+@pytest.fixture
+def causal(audio, tmp_path):
+    return tiny_settings(TINY, audio, tmp_path)
 
 
 def test_core_does_not_import_training():
@@ -165,9 +174,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
     assert (whole / "log.png").exists() and len(list((whole / "samples").glob("*.wav"))) == 6
 
 
-def test_killed_run_goes_on(settings, tmp_path):
+def test_killed_run_goes_on(causal, tmp_path):
     run = tmp_path / "run"
-    dataclasses.replace(settings, steps=100000).save(run)
+    dataclasses.replace(causal, steps=100000).save(run)
     process = subprocess.Popen([sys.executable, "-m", "training", "codec", str(run), "--processes", "2"], cwd=ROOT,
                                stderr=subprocess.PIPE)
     for _ in range(600):
@@ -197,10 +206,10 @@ def test_exported_models_compress(settings, tmp_path):
     assert torch.load(tmp_path / "again" / "state.pt", weights_only=True)["step"] == 2
 
 
-def test_language_model_is_trained_and_used(settings, audio, tmp_path):
+def test_language_model_is_trained_and_used(causal, audio, tmp_path):
     from training.lm import LmSettings, train_lm
     run, folder = tmp_path / "run", tmp_path / "mine"
-    train(settings, run)
+    train(causal, run)
     export_codec(run, folder, "mine")
     for inner in (False, True):
         train_lm(folder, [audio], tmp_path / f"lm-{inner}.pt",
