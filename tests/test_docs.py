@@ -35,6 +35,21 @@ def test_examples_parse(arguments, tmp_path, monkeypatch):
     assert context.params
 
 
+def test_training_examples_parse(tmp_path, monkeypatch):
+    from training.cli import main as train
+    from training.evaluate import main as evaluate
+    monkeypatch.chdir(tmp_path)
+    for folder in ("recordings", "corpus/24k", "corpus/heldout", "my"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "my" / "config.json").touch()
+    text = (ROOT / "docs" / "TRAINING.md").read_text()
+    lines = [shlex.split(line) for line in text.splitlines() if line.startswith(("bin/train ", "bin/evaluate "))]
+    assert {words[1] for words in lines if words[0] == "bin/train"} == set(train.commands)
+    for program, name, *rest in lines:
+        command, arguments = (evaluate, [name, *rest]) if program == "bin/evaluate" else (train.commands[name], rest)
+        assert command.make_context(name, arguments).params
+
+
 def test_there_are_examples():
     names = {arguments[0] for arguments in commands()}
     assert names == {"compress", "decompress", "info", "test"} and len(commands()) > 12
