@@ -21,6 +21,7 @@ from training.corpus import _decode_group, plan, trimmed
 from training.data import Crops, scan
 from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
 from training.export import export_codec
+from training.lm import LmSettings, train_lm
 from training.losses import mel_filters, mel_loss, si_snr
 from training.optimizer import Optimizer, orthogonalised
 from training.quantizer import QuantizerTrainer
@@ -206,14 +207,14 @@ def test_exported_models_compress(settings, tmp_path):
     assert torch.load(tmp_path / "again" / "state.pt", weights_only=True)["step"] == 2
 
 
-def test_language_model_is_trained_and_used(causal, audio, tmp_path):
-    from training.lm import LmSettings, train_lm
+def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
     run, folder = tmp_path / "run", tmp_path / "mine"
     train(causal, run)
     export_codec(run, folder, "mine")
     for inner in (False, True):
         train_lm(folder, [audio], tmp_path / f"lm-{inner}.pt",
                  LmSettings(steps=2, batch=1, processes=1, hours=0.01, inner=inner))
+        assert abs(float(re.search(r"exact form: (\S+) %", capsys.readouterr().err)[1])) < 1
         data, rate = soundfile.read(VOICE, frames=24000)
         ecdc.write(tmp_path / "a.ecdc", data, rate, model=folder, bandwidth=1.2)
         plain = tmp_path / "b.ecdc"

@@ -15,6 +15,8 @@ from torch import Tensor
 from ecdc.codec.codec import Codec
 from ecdc.entropy.convert import convert
 from ecdc.entropy.float_model import FloatLanguageModel
+from ecdc.entropy.language_model import LanguageModel
+from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import load_model
 from ecdc.models.convert_lm import TRAINED_SECONDS
 from ecdc.models.registry import LANGUAGE_MODEL
@@ -76,6 +78,23 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
     codes = torch.load(cache, weights_only=True)[:CALIBRATION].long()
     exact = convert(model, codes, 2 * TRAINED_SECONDS * codec.config.frame_rate)
     exact.save(folder / LANGUAGE_MODEL)
+    codes = torch.load(cache, weights_only=True)
+    ideal, coded = exact_against_float(model, exact, codes[:max(1, int(len(codes) * HELD_OUT))])
+    print(f"\nexact form: {100 * (coded / ideal - 1):+.3f} % to the float model's ideal length, coder included",
+          file=sys.stderr)
+
+
+@torch.inference_mode()
+def exact_against_float(model: FloatLanguageModel, exact: LanguageModel, codes: Tensor,
+                        codebooks: int = 8, most: int = 60) -> tuple[float, float]:
+    """Bits of codes [N, K, T]: ideal with the float model, and as the exact one's coder writes them."""
+    used = min(codebooks, codes.shape[1])
+    coder = ModelCoder(exact, used)
+    ideal = coded = 0.0
+    for row in codes[:most, :used]:
+        ideal += float(model.bits(row[None].long()).sum())
+        coded += 8 * len(coder.encode(row.numpy().astype(np.int32), key=True))
+    return ideal, coded
 
 
 def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> None:
