@@ -170,9 +170,8 @@ class LanguageModel:
                                                 context.used + first, layer.score_scale)
         mixed = mixed.reshape(batch, frames, -1)
         x = normalised(x + rounded(affine(mixed, layer.out)), layer.norm1)
-        hidden = affine(x, layer.up)
-        np.maximum(hidden, 0.0, out=hidden)
-        return normalised(x + rounded(affine(looked_up(hidden, layer.activation), layer.down)), layer.norm2)
+        hidden = looked_up(affine(x, layer.up), layer.activation)
+        return normalised(x + rounded(affine(hidden, layer.down)), layer.norm2)
 
     def _attend(self, queries: np.ndarray, cache: np.ndarray, used: int, scale: float) -> np.ndarray:
         """Values [B, T, H, D/H] that queries [B, H, T, D/H] of the frames from `used` on find in their windows."""
@@ -201,7 +200,7 @@ class LanguageModel:
         if self.inner is None and len(hidden) < FEW:
             return decayed(affine(hidden, self._head(0, codebooks)).reshape(len(hidden), codebooks, -1),
                            self.count_table)
-        counts = np.zeros((len(hidden), codebooks, self.codebook_size))
+        counts = np.empty((len(hidden), codebooks, self.codebook_size))
         for k in range(codebooks):
             counts[:, k] = self.next_counts(hidden, codes[:, :k])
         return counts
