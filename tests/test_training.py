@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -173,6 +174,19 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
         assert torch.allclose(tensor, one["averaged"][name], rtol=1e-4, atol=1e-6), name
     assert (whole / "log.csv").read_text().count("\n") == 3
     assert (whole / "log.png").exists() and len(list((whole / "samples").glob("*.wav"))) == 6
+
+
+def test_wrong_calls_are_one_line(audio, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for arguments, status, said in (
+            (["codec", "run"], 2, "a new run needs --audio"),
+            (["codec", "run", "--audio", "empty", "--model", "ecdc_24khz"], 1, "no audio found below"),
+            (["codec", "run", "--audio", str(audio), "--model", "nothing"], 1, "no model nothing"),
+            (["codec", "run2", "--audio", str(audio)], 1, "name a model to go on from"),
+            (["export", "empty", "model"], 1, "not a training run")):
+        done = subprocess.run([sys.executable, "-m", "training", *arguments], cwd=tmp_path, capture_output=True,
+                              text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.returncode == status and said in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_killed_run_goes_on(causal, tmp_path):

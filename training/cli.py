@@ -54,7 +54,7 @@ def _setting(name: str, kind: object, text: str):
 @_setting("batch", click.IntRange(1), "Crops for each process and step.")
 @_setting("seconds", click.FloatRange(0.1, 30), "Length of a crop (models with segments: one segment).")
 @_setting("processes", click.IntRange(1, 64), "Processes; on the CPU of one thread each.")
-@_setting("device", str, "cpu or cuda.")
+@_setting("device", click.Choice(["cpu", "cuda"]), "Where to train.")
 @_setting("rate", float, "Learning rate.")
 @_setting("warmup", click.IntRange(1), "Steps over which the rate rises.")
 @_setting("decay", click.IntRange(1), "Last steps, over which the rate falls to zero.")

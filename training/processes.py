@@ -73,8 +73,10 @@ def run(work: Callable[..., None], processes: int, *arguments: object) -> None:
 
 def _entered(index: int, work: Callable[..., None], processes: int, port: int, arguments: tuple) -> None:
     torch.set_num_threads(1)
-    backend = "nccl" if torch.cuda.is_available() and torch.cuda.device_count() >= processes else "gloo"
-    dist.init_process_group(backend, f"tcp://127.0.0.1:{port}", rank=index, world_size=processes)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(index % torch.cuda.device_count())
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                            f"tcp://127.0.0.1:{port}", rank=index, world_size=processes)
     work(*arguments)
     # Nobody leaves while others may still wait for it.
     dist.barrier()

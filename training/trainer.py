@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ecdc.errors import EcdcError
+
 from .balancer import Balancer
 from .checks import Checks
 from .data import Crops, scan
@@ -174,10 +176,12 @@ class Trainer:
 
 def train(settings: Settings, folder: Path) -> None:
     """Train to the last step, going on where the folder's state is; SIGTERM saves and stops."""
+    if settings.device == "cuda" and settings.processes > torch.cuda.device_count():
+        raise EcdcError(f"{settings.processes} processes on cuda need as many GPUs: there are "
+                        f"{torch.cuda.device_count()}")
+    # Here once, so that what is wrong is said before there are several processes.
+    initial_codec(settings)
     settings.save(folder)
-    if settings.device != "cpu" and settings.processes > 1 and settings.processes > torch.cuda.device_count():
-        raise ValueError(f"{settings.processes} processes need as many GPUs")
-    # Looked through once, before there are several processes.
     scan([Path(name) for name in settings.audio], folder / INDEX)
     run(_train, settings.processes, settings, folder)
 
