@@ -120,9 +120,10 @@ def language_model(model: Path, audio: tuple[Path, ...], state: Optional[Path], 
     train_lm(model, list(audio), state or model / "lm-state.pt", LmSettings(**options))
 
 
-def run() -> None:
+def run(command: click.Command = main, name: str = "train") -> None:
+    """Run a command of bin; what is wrong becomes one line."""
     try:
-        main(prog_name="bin/train")
+        command(prog_name=f"bin/{name}")
     except (EcdcError, OSError) as error:
-        click.echo(f"train: {error}", err=True)
+        click.echo(f"{name}: {error}", err=True)
         sys.exit(1)

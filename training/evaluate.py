@@ -16,6 +16,7 @@ import soundfile
 from ecdc.errors import EcdcError
 from ecdc.models import load_model
 
+from .cli import run
 from .data import examined
 from .peers import Coder, ecdc_coder, mp3_coder, opus_coder
 from .plots import plot_quality
@@ -122,13 +123,5 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def run() -> None:
-    try:
-        main(prog_name="bin/evaluate")
-    except (EcdcError, OSError) as error:
-        click.echo(f"evaluate: {error}", err=True)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    run()
+    run(main, "evaluate")
