@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ecdc.codec.codec import loudness
 from ecdc.errors import EcdcError
 
 from .balancer import Balancer
@@ -79,7 +80,7 @@ class Trainer:
         random = np.random.default_rng([self.settings.seed, number, rank()])
         wave = torch.from_numpy(self.crops.batch(random, self.settings.batch, self.length)).to(self.device)
         if self.config.normalize:
-            wave = wave / (wave.mean(1, keepdim=True).square().mean(2, keepdim=True).sqrt() + 1e-8)
+            wave = wave / loudness(wave)
         return wave
 
     def step(self) -> dict[str, float]:

@@ -19,6 +19,11 @@ from ..errors import EcdcError, ModelError
 from ..fingerprint import fingerprint
 
 
+def loudness(wave: Tensor) -> Tensor:
+    """What a segment `[B, C, T]` is divided by: `[B, 1, 1]`, the RMS of its mono mix, above zero."""
+    return wave.mean(1, keepdim=True).square().mean(2, keepdim=True).sqrt() + 1e-8
+
+
 class Codec(nn.Module):
     """Inference with any EnCodec model (paper section 3).
 
@@ -73,7 +78,7 @@ class Codec(nn.Module):
         """Encode one segment `[B, C, T]`, normalised by its RMS where the model asks for it."""
         scale = None
         if self.config.normalize:
-            scale = wave.mean(1, keepdim=True).square().mean(2, keepdim=True).sqrt() + 1e-8
+            scale = loudness(wave)
             wave, scale = wave / scale, scale.view(-1)
         return Encoded(self.quantizer.encode(self.encoder(wave), n_codebooks or self.config.codebooks), scale)
 
