@@ -9,10 +9,11 @@ import torch
 
 from .audio.convert import Resampler, check_channels, converted_length, map_channels
 from .audio.reader import AudioReader
-from .bitstream import Header, StreamWriter
+from .bitstream import LAYOUTS, Header, StreamWriter, Version0Writer
 from .codec.blocks import Block
 from .codec.codec import Codec
 from .entropy import LANGUAGE_MODEL, PLAIN
+from .entropy.language_model import LanguageModel
 from .entropy.payload import PayloadCoder
 from .errors import AudioError, ModelError
 from .models import language_model
@@ -36,6 +37,7 @@ class Compressor:
         packet_seconds: length of a packet; by default 5, or what the language model can look back on.
         packets_per_key: every how many packets one is independent of those before it.
         downmix: average more than two channels to mono instead of refusing them.
+        version: of the format; 0 is the official tool's, for its models, without language model.
 
     `samples` counts what was pushed, `peak` is its largest amplitude.
     """
@@ -43,35 +45,43 @@ class Compressor:
     def __init__(self, codec: Codec, samplerate: int, channels: int, bandwidth: float = 6.0, *,
                  samples: Optional[int] = None, tags: Optional[Mapping[str, str]] = None,
                  lm: bool = True, packet_seconds: Optional[float] = None, packets_per_key: int = 1,
-                 downmix: bool = False):
+                 downmix: bool = False, version: int = 1):
         check_channels(channels, downmix)
         config = codec.config
         self.codec, self.samplerate, self.channels = codec, samplerate, channels
         self.tags = tags or {}
         self.samples, self.peak = 0, 0.0
-        model = language_model(codec) if lm else None
-        packet_frames = max(1, round((packet_seconds or PACKET_SECONDS) * config.frame_rate))
-        if packet_seconds is None and model is not None:
-            packet_frames = min(packet_frames, model.max_frames // packets_per_key)
-        if config.segment is not None:
-            packet_frames = max(1, packet_frames // config.block_frames) * config.block_frames
-        if model is not None and packet_frames * packets_per_key > model.max_frames:
-            raise ModelError(f"{packet_frames * packets_per_key} frames from key packet to key packet are more than "
-                             f"the {model.max_frames} that the language model of {config.name} can look back on")
+        model = language_model(codec) if lm and version else None
         self.header = Header(
-            model=config.name, fingerprint=codec.fingerprint, sample_rate=config.sample_rate,
-            channels=config.channels, hop_length=config.hop_length, bits_per_code=config.bits_per_code,
-            n_codebooks=config.codebooks_for(bandwidth), packet_frames=packet_frames,
+            version=version, model=config.name, fingerprint=codec.fingerprint if version else b"",
+            sample_rate=config.sample_rate, channels=config.channels, hop_length=config.hop_length,
+            bits_per_code=config.bits_per_code, n_codebooks=config.codebooks_for(bandwidth),
+            packet_frames=self._packet_frames(model, packet_seconds, packets_per_key) if version else
+            version0_packet_frames(config.name),
             source_rate=samplerate, source_channels=channels if channels <= 2 else 1, samples=samples,
             entropy=LANGUAGE_MODEL if model else PLAIN, entropy_fingerprint=model.fingerprint if model else b"")
         self.packets_per_key = packets_per_key
         self.coder = PayloadCoder(config, self.header.n_codebooks, model)
-        self.writer = StreamWriter(self.header)
-        self.encoder = codec.encoder_stream(self.header.n_codebooks, packet_frames)
+        self.writer = StreamWriter(self.header) if version else Version0Writer(
+            config.name, self.header.n_codebooks,
+            None if samples is None else converted_length(samples, samplerate, config.sample_rate))
+        self.encoder = codec.encoder_stream(self.header.n_codebooks, self.header.packet_frames)
         self.mapped = min(channels, config.channels) if channels <= 2 else 1
         self.resampler = Resampler(samplerate, config.sample_rate, self.mapped)
         self.encoded_samples = 0
         self.blocks: list[Block] = []
+
+    def _packet_frames(self, model: Optional[LanguageModel], seconds: Optional[float], packets_per_key: int) -> int:
+        config = self.codec.config
+        frames = max(1, round((seconds or PACKET_SECONDS) * config.frame_rate))
+        if seconds is None and model is not None:
+            frames = min(frames, model.max_frames // packets_per_key)
+        if config.segment is not None:
+            frames = max(1, frames // config.block_frames) * config.block_frames
+        if model is not None and frames * packets_per_key > model.max_frames:
+            raise ModelError(f"{frames * packets_per_key} frames from key packet to key packet are more than "
+                             f"the {model.max_frames} that the language model of {config.name} can look back on")
+        return frames
 
     def push(self, block: np.ndarray) -> bytes:
         """Compress `block` [C, T], float32, full scale 1."""
@@ -93,7 +103,9 @@ class Compressor:
         rest = np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
         data = self._encode(rest)
         self.blocks += self.encoder.flush()
-        return data + self._packets(last=True) + self.writer.finish(self.samples)
+        # Version 0 knows the model's rate only.
+        samples = self.samples if self.header.version else self.encoded_samples
+        return data + self._packets(last=True) + self.writer.finish(samples)
 
     def _check(self, block: np.ndarray) -> None:
         peak = float(np.abs(block).max(initial=0))
@@ -147,6 +159,12 @@ class Compressor:
             return []
         group, self.blocks = self.blocks[:count], self.blocks[count:]
         return group
+
+
+def version0_packet_frames(model: str) -> int:
+    if model not in LAYOUTS:
+        raise ModelError(f"version 0 of the format is for the official models ({', '.join(LAYOUTS)}), not for {model}")
+    return LAYOUTS[model].packet_frames
 
 
 def compress(reader: AudioReader, file: BinaryIO, compressor: Compressor,

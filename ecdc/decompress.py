@@ -10,8 +10,9 @@ import numpy as np
 from .audio.convert import Resampler, converted_length, map_channels
 from .bitstream import End, Header, Packet, StreamParser, Tags, pieces
 from .entropy.payload import PayloadCoder
+from .entropy.version0 import Version0CodedReader
 from .errors import BitstreamError
-from .models import language_model_for_stream, model_for_stream
+from .models import float_language_model, language_model_for_stream, model_for_stream
 
 # What rounding in the resamplers of both sides can cost at the very end, in samples.
 TOLERANCE = 4
@@ -36,7 +37,7 @@ class Decompressor:
                  samplerate: Optional[int] = None, channels: Optional[int] = None):
         self.model, self.native = model, native
         self.samplerate, self.channels = samplerate, channels
-        self.parser = StreamParser()
+        self.parser = StreamParser(self._version0_codes)
         self.codec = None
         self.samples: Optional[int] = None
         self.written = 0
@@ -44,6 +45,7 @@ class Decompressor:
         self.tags: dict[str, str] = {}
         self._waiting: list[Packet] = []
         self._held: Optional[list[np.ndarray]] = None
+        self._coder: Optional[PayloadCoder] = None
 
     @property
     def header(self) -> Optional[Header]:
@@ -74,19 +76,24 @@ class Decompressor:
         self.parser.close()
 
     def _prepare(self) -> None:
-        if self.codec is not None:
+        if self._coder is not None:
             return
         header = self.header
-        self.codec = model_for_stream(header, self.model)
+        self.codec = self.codec or model_for_stream(header, self.model)
         self.samplerate = self.samplerate or (header.sample_rate if self.native else header.source_rate)
         self.channels = self.channels or (header.channels if self.native else header.source_channels)
         if header.samples is not None:
             self.samples = converted_length(header.samples, header.source_rate, self.samplerate)
-        self._coder = PayloadCoder(self.codec.config, header.n_codebooks,
-                                   language_model_for_stream(header, self.codec))
+        # The packets of version 0 come plainly packed.
+        lm = language_model_for_stream(header, self.codec) if header.version else None
+        self._coder = PayloadCoder(self.codec.config, header.n_codebooks, lm)
         self._decoder = self.codec.decoder_stream()
         self._mapped = min(header.channels, self.channels)
         self._resampler = Resampler(header.sample_rate, self.samplerate, self._mapped)
+
+    def _version0_codes(self, header: Header) -> Version0CodedReader:
+        self.codec = model_for_stream(header, self.model)
+        return Version0CodedReader(float_language_model(self.codec), header.n_codebooks, header.bits_per_code)
 
     def _packets(self) -> Iterator[np.ndarray]:
         """Decode the packets at hand, together where they are independent."""

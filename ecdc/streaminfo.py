@@ -15,7 +15,9 @@ ENTROPY_NAMES = {PLAIN: "plain", LANGUAGE_MODEL: "language model"}
 class StreamInfo:
     """`samples` per channel at `samplerate`, the source's rate; rates in kbps, lengths in seconds and bytes.
 
-    `saved`: the part of plain packing's bytes that the entropy coder does without.
+    `saved`: the part of plain packing's bytes that the entropy coder does without. A stream
+    of version 0 that is coded with a language model does not show its packets: none are
+    counted, and that it is whole is not checked.
     """
 
     model: str
@@ -40,6 +42,7 @@ class StreamInfo:
     payload_kbps: float
     saved: float
     tags: dict[str, str]
+    version: int = 1
 
 
 def read_info(file: BinaryIO) -> StreamInfo:
@@ -55,6 +58,8 @@ def read_info(file: BinaryIO) -> StreamInfo:
             elif isinstance(section, End):
                 samples = section.samples
     parser.close()
+    if parser.opaque:
+        samples, parser.payload_bytes = parser.header.samples, parser.bytes - parser.header_bytes
     return _summary(parser, parser.header, samples, tags)
 
 
@@ -72,4 +77,5 @@ def _summary(parser: StreamParser, header: Header, samples: int, tags: dict[str,
         packet_seconds=header.packet_frames / frame_rate, bytes=parser.bytes, payload_bytes=parser.payload_bytes,
         overhead_bytes=parser.bytes - parser.payload_bytes, kbps=parser.bytes * rate,
         payload_kbps=parser.payload_bytes * rate,
-        saved=1 - parser.payload_bytes / parser.plain_bytes if parser.plain_bytes and header.entropy else 0.0, tags=tags)
+        saved=1 - parser.payload_bytes / parser.plain_bytes if parser.plain_bytes and header.entropy else 0.0, tags=tags,
+        version=header.version)

@@ -64,7 +64,7 @@ def train_tiny_language_model(folder: Path) -> None:
         optimizer.zero_grad()
         model.bits(codes).mean().backward()
         optimizer.step()
-    convert(model, codes, max_frames=150).save(folder / LANGUAGE_MODEL)
+    convert(model, 150).save(folder / LANGUAGE_MODEL)
     (folder / LANGUAGE_MODEL).chmod(0o644)
 
 

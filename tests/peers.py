@@ -9,13 +9,15 @@ import torch
 
 from ecdc.codec.config import CodecConfig
 
-# The package imports torchaudio, which codec and quantizer do not use.
-sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
+# The package imports torchaudio, which codec and quantizer do not use. Others must not find the stub.
+sys.modules["torchaudio"] = types.ModuleType("torchaudio")
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 import encodec.compress  # noqa: E402
 from encodec.modules import SEANetDecoder, SEANetEncoder  # noqa: E402
 from encodec.quantization import ResidualVectorQuantizer  # noqa: E402
+
+del sys.modules["torchaudio"]
 
 CONFIGS = {
     "official 24 kHz": CodecConfig(),

@@ -13,23 +13,21 @@ import torch
 from torch import Tensor
 
 from ecdc.codec.codec import Codec
-from ecdc.entropy.convert import convert
-from ecdc.entropy.float_model import FloatLanguageModel
+from ecdc.entropy.convert import POSITION_SECONDS, convert
+from ecdc.entropy.float_model import HEADS, WINDOW_SECONDS, FloatLanguageModel, load_float_model
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import load_model
-from ecdc.models.convert_lm import TRAINED_SECONDS
 from ecdc.models.registry import LANGUAGE_MODEL
 
 from .data import Crops, scan
 from .optimizer import Optimizer
 from .processes import rank, run
 
-WINDOW_SECONDS = 3.5
+TRAINED_SECONDS = 5
 PIECE_SECONDS = 10
 # Of the codes, this share is never trained on.
 HELD_OUT = 0.05
-CALIBRATION = 32
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,17 @@ class LmSettings:
 @torch.inference_mode()
 def collect(codec: Codec, crops: Crops, pieces: int, seed: int) -> Tensor:
     """Codes [N, K, T] int16 of so many pieces, mixed as for the codec's training."""
-    codes = []
-    length = PIECE_SECONDS * codec.config.sample_rate
-    if codec.config.segment_length is not None:
-        # A whole number of segments, each coded for itself.
-        length = codec.config.segment_length
+    codes, config = [], codec.config
+    length = PIECE_SECONDS * config.sample_rate
+    if config.segment is not None:
+        length = (int(PIECE_SECONDS / config.segment) - 1) * config.segment_stride + config.segment_length
     for number in range(pieces):
         random = np.random.default_rng([seed, 1, number])
         wave = torch.from_numpy(crops.batch(random, 1, length))
-        codes.append(codec.encode_segment(wave).codes[0].to(torch.int16))
+        # Of segments the whole ones: each is coded for itself, the model sees them in a row.
+        segments = [part.codes[0] for part in codec.encode(wave)
+                    if config.segment is None or part.codes.shape[2] == config.block_frames]
+        codes.append(torch.cat(segments, dim=1).to(torch.int16))
         if number % 100 == 0 and rank() == 0:
             print(f"\rcodes of {number}/{pieces} pieces", end="", file=sys.stderr, flush=True)
     return torch.stack(codes)
@@ -68,15 +68,12 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
     cache = state.with_suffix(".codes")
     if not cache.exists():
         crops = Crops(sources, codec.config.sample_rate, codec.config.channels)
-        seconds = codec.config.segment or PIECE_SECONDS
-        codes = collect(codec, crops, max(2, round(settings.hours * 3600 / seconds)), settings.seed)
+        codes = collect(codec, crops, max(2, round(settings.hours * 3600 / PIECE_SECONDS)), settings.seed)
         torch.save(codes, cache)
     run(_train, settings.processes, settings, codec.config.frame_rate, cache, state)
     saved = torch.load(state, weights_only=True)
-    window = int(WINDOW_SECONDS * codec.config.frame_rate)
-    model = FloatLanguageModel.from_state(saved["averaged"], 8, window).eval()
-    codes = torch.load(cache, weights_only=True)[:CALIBRATION].long()
-    exact = convert(model, codes, 2 * TRAINED_SECONDS * codec.config.frame_rate)
+    model = load_float_model(saved["averaged"], codec.config.frame_rate)
+    exact = convert(model, POSITION_SECONDS * codec.config.frame_rate)
     exact.save(folder / LANGUAGE_MODEL)
     codes = torch.load(cache, weights_only=True)
     ideal, coded = exact_against_float(model, exact, codes[:max(1, int(len(codes) * HELD_OUT))])
@@ -104,7 +101,7 @@ def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> No
     torch.manual_seed(settings.seed)
     if settings.start is not None:
         from safetensors.torch import load_file
-        model = FloatLanguageModel.from_state(load_file(settings.start), 8, window)
+        model = FloatLanguageModel.from_state(load_file(settings.start), HEADS, window)
     else:
         model = FloatLanguageModel(codes.shape[1], int(2 ** np.ceil(np.log2(int(codes.max()) + 1))), window=window,
                                    inner=settings.inner)
@@ -150,6 +147,6 @@ def _sequences(codes: Tensor, random: np.random.Generator, count: int, length: i
 
 @torch.inference_mode()
 def held_out_bits(state: dict[str, Tensor], codes: Tensor, window: int, most: int = 32) -> dict[int, float]:
-    model = FloatLanguageModel.from_state(state, 8, window).eval()
+    model = FloatLanguageModel.from_state(state, HEADS, window).eval()
     return {k: float(torch.cat([model.bits(row[None, :k].long()) for row in codes[:most]]).mean())
             for k in (2, 8, 32) if k <= codes.shape[1]}

@@ -28,7 +28,8 @@ class Header:
 
     `samples` (per channel, at `source_rate`) is None in a streaming header: the end
     section has it then. `entropy` is the entropy coder's id, `entropy_fingerprint`
-    names its tables and is empty for a coder without any.
+    names its tables and is empty for a coder without any. Streams of version 0 have no
+    fingerprints.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Header:
     samples: Optional[int] = None
     entropy: int = 0
     entropy_fingerprint: bytes = b""
+    version: int = VERSION
 
     def pack(self) -> bytes:
         problem = self._problem()
@@ -98,11 +100,8 @@ def parse_header(buffer: Union[bytes, bytearray]) -> tuple[Header, int]:
         raise BitstreamError("not an .ecdc file (it does not begin with ECDC)")
     cursor = Cursor(buffer, 4)
     version = cursor.integer(1)
-    if version == 0:
-        raise BitstreamError("a version 0 file, as the official encodec tool writes them: "
-                             "this version of ecdc cannot read those")
     if version != VERSION:
-        raise BitstreamError(f"written in version {version} of the format, this ecdc reads version {VERSION}: "
+        raise BitstreamError(f"written in version {version} of the format, this ecdc reads versions 0 and {VERSION}: "
                              "update ecdc, or the file is damaged")
     try:
         header = _parse_fields(cursor)

@@ -1,15 +1,16 @@
-"""Reads a version 1 stream from pieces of any size, checking everything that can be checked without a model."""
+"""Reads a stream from pieces of any size, checking everything that can be checked without a model."""
 
 from __future__ import annotations
 
 import zlib
-from typing import BinaryIO, Iterator, Optional
+from typing import BinaryIO, Callable, Iterator, Optional
 
 from ..errors import BitstreamError
 from .cursor import Incomplete
-from .header import Header, parse_header
+from .header import MAGIC, Header, parse_header
 from .sections import (END, INDEX, KEY_PACKET, PACKET, SKIPPABLE, TAGS, TYPE, End, Packet, Raw, Section, parse_end,
                        packed_size, packet_limit, parse_index, parse_packet, parse_tags, take_section)
+from .version0 import CodedReader, Version0Reader, parse_header0
 
 PIECE = 1 << 18
 
@@ -22,9 +23,16 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 class StreamParser:
-    """Push bytes, get sections. `header` is None until it has come; counters are there for reports."""
+    """Push bytes, get sections. `header` is None until it has come; counters are there for reports.
 
-    def __init__(self) -> None:
+    Streams of version 0 give packets and an end as those of version 1 do. `coded` makes
+    what reads their codes if they need a language model; without it such a stream gives
+    no packets, and `opaque` is true.
+    """
+
+    def __init__(self, coded: Optional[Callable[[Header], CodedReader]] = None) -> None:
+        self.coded = coded
+        self.version0: Optional[Version0Reader] = None
         self.buffer = bytearray()
         self.header: Optional[Header] = None
         self.header_bytes = 0
@@ -42,15 +50,15 @@ class StreamParser:
     def push(self, data: bytes) -> Iterator[Section]:
         """The sections that are complete with `data`. The iterator must be used up before the next push."""
         self.buffer += data
-        while self.buffer:
+        while self.buffer or self._may_need_no_bytes:
             if self.ended:
                 raise BitstreamError("damaged: there is data after the end of the stream")
             try:
                 if self.header is None:
-                    self.header, self.header_bytes = parse_header(self.buffer)
-                    self._packet_limit = packet_limit(self.header.packet_frames, self.header.n_codebooks,
-                                                      self.header.bits_per_code)
-                    self._consume(self.header_bytes)
+                    self._header()
+                    continue
+                if self.version0 is not None:
+                    yield from self._version0_packets()
                     continue
                 section, size = self._section()
             except Incomplete:
@@ -59,13 +67,52 @@ class StreamParser:
             if section is not None:
                 yield section
 
+    def _header(self) -> None:
+        old = len(self.buffer) > 4 and self.buffer[:4] == MAGIC and self.buffer[4] == 0
+        self.header, self.header_bytes = parse_header0(self.buffer) if old else parse_header(self.buffer)
+        self._packet_limit = packet_limit(self.header.packet_frames, self.header.n_codebooks,
+                                          self.header.bits_per_code)
+        self._consume(self.header_bytes)
+        if old:
+            self.version0 = Version0Reader(self.header, self.coded and self.header.entropy and
+                                           self.coded(self.header) or None)
+
+    @property
+    def _may_need_no_bytes(self) -> bool:
+        # What a language model foresees costs next to nothing: the bits at hand may hold more frames.
+        return self.version0 is not None and not self.ended and not self.opaque
+
+    @property
+    def opaque(self) -> bool:
+        return self.version0 is not None and self.version0.opaque
+
+    def _version0_packets(self) -> Iterator[Section]:
+        """The next packet, and after the last one the end."""
+        if self.opaque:
+            self._consume(len(self.buffer))
+            return
+        before = len(self.buffer)
+        try:
+            found = self.version0.next(self.buffer)
+        except BitstreamError as error:
+            raise BitstreamError(f"{self._where()}: {error}") from None
+        finally:
+            self.bytes += before - len(self.buffer)
+        if found is None:
+            raise Incomplete
+        payload, frames = found
+        yield self._counted(Packet(payload, frames, self.position, key=True, last=self.version0.ended, plain=True))
+        if self.version0.ended:
+            self.ended = True
+            yield End(self.header.samples, 0, 0)
+
     def close(self) -> None:
         """Say that no more bytes come; BitstreamError if the stream has not ended."""
         if self.bytes == 0 and not self.buffer:
             raise BitstreamError("the file is empty")
         if self.header is None:
             raise BitstreamError("cut off in its header")
-        if not self.ended:
+        if not self.ended and not self.opaque:
             raise BitstreamError(f"cut off at {self._where()}")
 
     def _consume(self, size: int) -> None:
@@ -102,6 +149,9 @@ class StreamParser:
             raise BitstreamError("damaged: it comes after the last packet")
         if self.packets == 0 and not packet.key:
             raise BitstreamError("out of place: the first packet of a stream must be a key packet")
+        return self._counted(packet)
+
+    def _counted(self, packet: Packet) -> Packet:
         self.position += packet.frames
         self.packets += 1
         self.key_packets += packet.key

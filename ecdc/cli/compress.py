@@ -22,14 +22,14 @@ SUFFIX = ".ecdc"
               help="The model's rate in kHz: 24 is mono speech and music, 48 stereo music. [default: 24]")
 @options.model
 @options.output
-@options.raw("input")
+@options.raw("input", "0", "1")
 @click.option("--ignore-length", is_flag=True, help="Read the input to its end, whatever its header says.")
 @click.option("--no-lm", is_flag=True, help="Pack plainly, without the language model: faster, larger.")
 @click.option("--downmix", is_flag=True, help="Average more than two channels to mono.")
 @options.verbosity
 def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str], model: Optional[str],
              output: Optional[str], output_dir: Optional[str], force: bool, raw: bool, rate: Optional[int],
-             channels: Optional[int], sample_format: Optional[str], ignore_length: bool, no_lm: bool, downmix: bool,
+             channels: Optional[int], sample_format: tuple[str, ...], ignore_length: bool, no_lm: bool, downmix: bool,
              quiet: int, verbose: int) -> None:
     """Compress audio: any file that libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF, ...), at any rate.
 
@@ -43,6 +43,8 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
     arecord -f S16_LE -r 44100 | ecdc compress - out.ecdc
     """
     jobs = plan(paths, output, output_dir, lambda path: path.endswith(SUFFIX), lambda path: path + SUFFIX)
+    version = int(next((value for value in reversed(sample_format) if value in "01"), 1))
+    sample_format = [value for value in sample_format if value not in "01"]
     if raw and not (rate and channels):
         raise click.UsageError("--raw needs --rate and --channels")
     if not raw and (rate or channels or sample_format):
@@ -55,11 +57,11 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
 
     def work(job: Job) -> None:
         codec = load_model(model, int(sample_rate) * 1000 if sample_rate else None)
-        layout = RawFormat(sample_format or "s16le", rate, channels) if raw else None
+        layout = RawFormat((sample_format or ["s16le"])[-1], rate, channels) if raw else None
         started = time.perf_counter()
         with open_source(job.source) as source, open_audio(source, layout, ignore_length) as reader:
             compressor = Compressor(codec, reader.samplerate, reader.channels, bandwidth,
-                                    samples=reader.samples, lm=not no_lm, downmix=downmix)
+                                    samples=reader.samples, lm=not no_lm, downmix=downmix, version=version)
             seconds = reader.samples / reader.samplerate if reader.samples else None
             with open_target(job, force) as target, ProgressBar(job.source, seconds, quiet) as bar:
                 compress_stream(reader, target, compressor, bar.update)

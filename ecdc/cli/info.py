@@ -36,7 +36,7 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
 
 def describe(path: str, found) -> str:
     rows = {
-        "model": f"{found.model} ({found.fingerprint}), {found.model_samplerate} Hz, "
+        "model": f"{found.model} ({found.fingerprint or 'version 0 names no weights'}), {found.model_samplerate} Hz, "
                  f"{found.model_channels} channel(s)",
         "audio": f"{clock(found.duration)}, {found.samples} samples at {found.samplerate} Hz, "
                  f"{found.channels} channel(s)",
@@ -46,7 +46,8 @@ def describe(path: str, found) -> str:
         "size": f"{size(found.bytes)}, {found.overhead_bytes} bytes of it container "
                 f"({100 * found.overhead_bytes / found.bytes:.2f} %)",
         "packets": f"{found.packets} of at most {found.packet_seconds:g} s, {found.key_packets} key packets, "
-                   f"{'streaming' if found.streaming else 'chunked'} header",
+                   f"{'streaming' if found.streaming else 'chunked'} header" if found.version else
+                   "version 0, as the official tool writes it: no checksums",
         **{f"tag {key}": value for key, value in found.tags.items()},
     }
     return "\n".join([path, *(f"  {name:<8} {value}" for name, value in rows.items())])

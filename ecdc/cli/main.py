@@ -12,6 +12,7 @@ from ..files import discard_unfinished
 from .compress import compress
 from .decompress import decompress
 from .info import info
+from .models import models
 from .test import test
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     """Compress audio to a few kilobits per second with a neural codec, and back."""
 
 
-for command in (compress, decompress, info, test):
+for command in (compress, decompress, info, test, models):
     main.add_command(command)
 
 

@@ -32,13 +32,16 @@ output = _together(
 model = click.option("-m", "--model", metavar="NAME|DIR", help="A model's name or its folder.")
 
 
-def raw(direction: str) -> Callable:
+def raw(direction: str, *formats: str) -> Callable:
+    """`formats`: further values of --format, which may then be given twice."""
     return _together(
         click.option("--raw", is_flag=True, help=f"The {direction} is PCM without a header."),
         click.option("--rate", type=click.IntRange(1000, 768000), metavar="HZ", help=f"Sample rate of the {direction}."),
         click.option("--channels", type=click.IntRange(1, 255), metavar="N", help=f"Channels of the {direction}."),
-        click.option("--format", "sample_format", type=click.Choice(SAMPLE_FORMATS),
-                     help="Sample format of raw PCM. [default: s16le]"),
+        click.option("--format", "sample_format", type=click.Choice((*SAMPLE_FORMATS, *formats)),
+                     multiple=bool(formats), help="Sample format of raw PCM. [default: s16le]"
+                     + (" Or 0: write the official tool's format, for its models, without language model."
+                        if formats else "")),
     )
 
 

@@ -13,11 +13,13 @@ from torch import Tensor
 class Encoded(NamedTuple):
     """One segment (or the whole signal, where the model has no segments).
 
-    `codes` [B, K, frames] int64; `scale` [B] where the model normalises, else None.
+    `codes` [B, K, frames] int64; `scale` [B] where the model normalises, else None. Of a
+    padded batch `frames` [B] says how many frames of each item are codes.
     """
 
     codes: Tensor
     scale: Optional[Tensor] = None
+    frames: Optional[Tensor] = None
 
 
 class Block(NamedTuple):

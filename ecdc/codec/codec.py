@@ -8,6 +8,7 @@ from typing import Mapping, Optional, Union
 import torch
 from torch import Tensor, nn
 
+from .batch import decode_padded, encode_padded
 from .blocks import Encoded
 from .config import CodecConfig
 from .quantizer import ResidualVectorQuantizer
@@ -56,11 +57,21 @@ class Codec(nn.Module):
         return codec
 
     @torch.inference_mode()
-    def encode(self, wave: Tensor, n_codebooks: Optional[int] = None) -> list[Encoded]:
-        """Encode a whole signal `[B, C, T]` at the model's rate; float32, full scale 1."""
+    def encode(self, wave: Tensor, n_codebooks: Optional[int] = None,
+               padding_mask: Optional[Tensor] = None) -> list[Encoded]:
+        """Encode whole signals at the model's rate: one `Encoded` for each segment, all in one without segments.
+
+        Args:
+            wave: `[B, C, T]`, float32, full scale 1.
+            n_codebooks: `config.codebooks_for(bandwidth)`; all by default.
+            padding_mask: `[B, T]`, 1 for audio and 0 for the padding after it, where the
+                items have different lengths; their codes are those they have alone.
+        """
         if wave.dim() != 3 or wave.shape[1] != self.config.channels or 0 in wave.shape:
             raise EcdcError(f"encode needs a wave of shape [B > 0, {self.config.channels}, T > 0], "
                             f"got {list(wave.shape)}")
+        if padding_mask is not None:
+            return encode_padded(self, wave, padding_mask, n_codebooks)
         segmenter = Segmenter(self.config)
         return [self.encode_segment(segment, n_codebooks)
                 for segment in [*segmenter.push(wave), *segmenter.flush()]]
@@ -68,6 +79,8 @@ class Codec(nn.Module):
     @torch.inference_mode()
     def decode(self, segments: list[Encoded]) -> Tensor:
         """Decode to `[B, C, T]`; T is up to a frame longer than what was encoded."""
+        if segments[0].frames is not None:
+            return decode_padded(self, segments)
         if self.config.segment is None:
             return torch.cat([self.decode_segment(segment) for segment in segments], dim=-1)
         overlap_add = OverlapAdd(self.config)

@@ -88,8 +88,9 @@ class SegmentEncoder:
         return [self._encode(segment) for segment in self.segmenter.flush()]
 
     def _encode(self, wave: Tensor) -> Block:
-        codes, scale = self.codec.encode_segment(wave[None], self.n_codebooks)
-        return Block(codes[0].numpy().astype(np.int32), None if scale is None else scale.item())
+        encoded = self.codec.encode_segment(wave[None], self.n_codebooks)
+        scale = None if encoded.scale is None else encoded.scale.item()
+        return Block(encoded.codes[0].numpy().astype(np.int32), scale)
 
 
 class SegmentDecoder:

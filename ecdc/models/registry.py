@@ -1,107 +1,86 @@
-"""Finds models by name or by path and loads them.
+"""Loads models.
 
 A model is a folder with `config.json`, `weights.safetensors` (official state-dict
 names, float16 or float32) and, if it has one, its exact language model in
-`exact_lm.safetensors`.
+`exact_lm.safetensors`; or a folder of transformers, which is converted when it is loaded.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Optional, Union
 
 from ..bitstream import Header
 from ..codec.codec import Codec
-from ..codec.config import CodecConfig
 from ..entropy import LANGUAGE_MODEL as LM
 from ..entropy import PLAIN
+from ..entropy.float_model import FloatLanguageModel, load_float_model
 from ..entropy.language_model import LanguageModel
 from ..errors import ModelError
+from .checkpoints import read_checkpoint, read_json, read_tensors
+from .finding import find_model, find_official, find_stream_model, lm_remedy, read_config, remedy
+from .store import CONFIG, FLOAT_LANGUAGE_MODEL, LANGUAGE_MODEL, WEIGHTS
 
-BUNDLED = Path(__file__).parent / "bundled"
-CONFIG, WEIGHTS, LANGUAGE_MODEL = "config.json", "weights.safetensors", "exact_lm.safetensors"
 DEFAULT_RATE = 24000
-
-
-def bundled_models() -> dict[str, CodecConfig]:
-    """Configurations of the models that come with the package, by name."""
-    return {folder.name: read_config(folder) for folder in sorted(BUNDLED.iterdir())
-            if (folder / CONFIG).is_file()}
-
-
-def read_config(folder: Path) -> CodecConfig:
-    try:
-        values = json.loads((folder / CONFIG).read_text())
-    except FileNotFoundError:
-        raise ModelError(f"{folder}: no model here ({CONFIG} is missing)") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / CONFIG}: cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise ModelError(f"{folder / CONFIG}: not a model configuration")
-    return CodecConfig.from_mapping({"name": folder.name, **values})
 
 
 def load_model(name: Union[str, Path, None] = None, sample_rate: Optional[int] = None) -> Codec:
     """Load a codec.
 
     Args:
-        name: a bundled model's name or a model folder's path; by default the bundled
-            model of `sample_rate`.
+        name: the name of a bundled or installed model, a model folder's path (ours or
+            transformers'), or a repository such as facebook/encodec_24khz in the local
+            Hugging Face cache; by default the bundled or installed model of `sample_rate`.
         sample_rate: in Hz, 24000 by default; with `name`, the rate it must have.
 
     Raises ModelError if there is no such model or it is damaged.
     """
-    codec = _load(_find(name, sample_rate or DEFAULT_RATE).resolve())
+    codec = _load(find_model(name, sample_rate or DEFAULT_RATE).resolve())
     if sample_rate not in (None, codec.config.sample_rate):
         raise ModelError(f"model {name} works at {codec.config.sample_rate} Hz, not at {sample_rate} Hz")
     return codec
 
 
 def model_for_stream(header: Header, name: Union[str, Path, None] = None) -> Codec:
-    """The model that a stream was made with: found by its name, or `name`; its fingerprint must match."""
-    needed = f"model {header.model} (fingerprint {header.fingerprint.hex()})"
-    if name is None and header.model not in bundled_models():
-        raise ModelError(f"made with {needed}, which is not installed: pass its folder with --model")
-    codec = load_model(name or header.model)
-    if codec.fingerprint != header.fingerprint:
-        raise ModelError(f"made with {needed}, but {name or header.model} here has fingerprint "
-                         f"{codec.fingerprint.hex()}: pass the right model's folder with --model")
+    """The model that a stream was made with: found by its name or fingerprint, or `name`; its fingerprint must match.
+
+    A stream of version 0 has a name only.
+    """
+    if header.version == 0:
+        codec = load_model(name or find_official(header.model))
+    else:
+        codec = _with_fingerprint(header, name)
     config = codec.config
     if (header.sample_rate, header.channels, header.hop_length, header.bits_per_code) != \
             (config.sample_rate, config.channels, config.hop_length, config.bits_per_code) or \
             header.n_codebooks > config.codebooks:
-        raise ModelError(f"its header does not fit {needed}")
+        raise ModelError(f"its header does not fit model {codec.config.name}")
     return codec
 
 
-def _find(name: Union[str, Path, None], sample_rate: int) -> Path:
-    bundled = bundled_models()
+def _with_fingerprint(header: Header, name: Union[str, Path, None]) -> Codec:
+    needed = f"model {header.model} (fingerprint {header.fingerprint.hex()})"
     if name is None:
-        for candidate, config in bundled.items():
-            if config.sample_rate == sample_rate:
-                return BUNDLED / candidate
-        raise ModelError(f"no {sample_rate / 1000:g} kHz model comes with this version: "
-                         "pass a model folder with --model")
-    if str(name) in bundled:
-        return BUNDLED / str(name)
-    if Path(name).is_dir():
-        return Path(name)
-    raise ModelError(f"no model {name}: neither a folder nor one of {', '.join(bundled)}")
+        name = find_stream_model(header.model, header.fingerprint)
+        if name is None:
+            raise ModelError(f"made with {needed}, which is not installed: {remedy(header.model)}")
+    codec = load_model(name)
+    if codec.fingerprint != header.fingerprint:
+        raise ModelError(f"made with {needed}, but {name} here has fingerprint "
+                         f"{codec.fingerprint.hex()}: pass the right model's folder with --model")
+    return codec
 
 
 @functools.lru_cache(maxsize=4)
 def _load(folder: Path) -> Codec:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
     config = read_config(folder)
-    try:
-        state = load_file(folder / WEIGHTS)
-    except FileNotFoundError:
-        raise ModelError(f"{folder}: {WEIGHTS} is missing") from None
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{folder / WEIGHTS}: cannot be read: {error}") from None
+    if "model_type" in read_json(folder / CONFIG):
+        state = read_checkpoint(folder, config.name).state
+    elif (folder / WEIGHTS).is_file():
+        state = read_tensors(folder / WEIGHTS)
+    else:
+        raise ModelError(f"{folder}: {WEIGHTS} is missing")
     try:
         codec = Codec.from_state(config, state)
     except ModelError as error:
@@ -137,3 +116,12 @@ def language_model_for_stream(header: Header, codec: Codec) -> Optional[Language
 @functools.lru_cache(maxsize=4)
 def _load_language_model(path: Path) -> LanguageModel:
     return LanguageModel.load(path)
+
+
+def float_language_model(codec: Codec) -> FloatLanguageModel:
+    """The float language model that files of version 0 were coded with; ModelError if the codec has none."""
+    path = codec.folder and codec.folder / FLOAT_LANGUAGE_MODEL
+    if path is None or not path.is_file():
+        raise ModelError(f"coded with the official language model of {codec.config.name}, which is not installed: "
+                         f"{lm_remedy(codec.config.name)}")
+    return load_float_model(read_tensors(path), codec.config.frame_rate)

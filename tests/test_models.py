@@ -1,0 +1,297 @@
+"""Official checkpoints: imported from every layout, found by every name, equal to the packages that made them."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import ecdc
+from checkpoints import OFFICIAL, official_checkpoint, save_official, transformers_checkpoint
+from conftest import ROOT, VOICE, check
+from conftest import ecdc as command
+from ecdc.codec.segments import Segmenter
+from ecdc.entropy.language_model import LanguageModel
+from ecdc.errors import EcdcError, ModelError
+from ecdc.models.conformance import RECORDING, VALUES, check_conformance
+from ecdc.models.importing import import_model
+from ecdc.models.names import official_state
+from ecdc.models.store import LANGUAGE_MODEL, installed
+from test_codec import assert_same_codes
+
+LENGTHS = (1, 319, 320, 2240, 6720, 24000, 47521, 48000, 100_003)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    folder = tmp_path / "home"
+    monkeypatch.setenv("ECDC_HOME", str(folder))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return folder
+
+
+def audio(config, length: int) -> torch.Tensor:
+    """`[1, C, T]` of the voice, the channels shifted against each other."""
+    import soundfile
+    data, _ = soundfile.read(VOICE, dtype="float32")
+    return torch.from_numpy(np.stack([np.roll(np.resize(data, length), 100 * c) for c in range(config.channels)]))[None]
+
+
+def parametrized(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.replace("weight_g", "parametrizations.weight.original0")
+            .replace("weight_v", "parametrizations.weight.original1"): tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_package_is_the_oracle(name, tmp_path):
+    torch.manual_seed(0)
+    model = official_checkpoint(OFFICIAL[name])
+    torch.save(model.state_dict(), tmp_path / f"{name}.th")
+    import_model(tmp_path / f"{name}.th")
+    codec = ecdc.load_model(name)
+    for bandwidth in codec.config.bandwidths:
+        model.set_target_bandwidth(bandwidth)
+        for length in LENGTHS if bandwidth == codec.config.bandwidths[0] else (24000,):
+            wave = audio(codec.config, length)
+            segmenter = Segmenter(codec.config)
+            with torch.no_grad():
+                expected = model.encode(wave)
+                encoded = codec.encode(wave, codec.config.codebooks_for(bandwidth))
+                for part, (codes, scale), ours in zip([*segmenter.push(wave), *segmenter.flush()], expected, encoded,
+                                                      strict=True):
+                    assert_same_codes(codec, part if scale is None else part / scale, ours.codes[0], codes[0])
+                same = [part._replace(codes=codes) for part, (codes, _) in zip(encoded, expected)]
+                decoded = model.decode(expected)
+            torch.testing.assert_close(codec.decode(same), decoded, rtol=0, atol=1e-4)
+            assert length < 2000 or decoded.std() > 1e-3
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.parametrize("form", ("safetensors", "bin"))
+def test_transformers_is_the_oracle(name, form, tmp_path):
+    model = transformers_checkpoint(OFFICIAL[name])
+    folder = tmp_path / name
+    model.save_pretrained(folder)
+    if form == "bin":
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    codec = ecdc.load_model(folder)
+    assert codec.config == OFFICIAL[name]
+    import_model(folder)
+    assert ecdc.load_model(name).fingerprint == codec.fingerprint
+    for length in (1, 6720, 47521, 100_003):
+        wave = audio(codec.config, length)
+        with torch.no_grad():
+            theirs = model.encode(wave, bandwidth=codec.config.bandwidths[-1])
+            encoded = codec.encode(wave)
+            segmenter, expected = Segmenter(codec.config), list(theirs.audio_codes)
+            if theirs.last_frame_pad_length:
+                expected[-1] = expected[-1][..., :-theirs.last_frame_pad_length]
+            for part, codes, scale, ours in zip([*segmenter.push(wave), *segmenter.flush()], expected,
+                                                theirs.audio_scales, encoded, strict=True):
+                assert_same_codes(codec, part if scale is None else part / scale, ours.codes[0], codes[0])
+            same = [part._replace(codes=codes) for part, codes in zip(encoded, expected)]
+            decoded = model.decode(theirs.audio_codes, theirs.audio_scales,
+                                   last_frame_pad_length=theirs.last_frame_pad_length)[0]
+        torch.testing.assert_close(codec.decode(same), decoded, rtol=0, atol=1e-4)
+
+
+def test_every_layout_is_the_same_model(tmp_path):
+    """Original names, new weight norm, a training checkpoint, transformers' names: one fingerprint."""
+    config = OFFICIAL["encodec_24khz"]
+    model = official_checkpoint(config)
+    state = model.state_dict()
+    theirs = transformers_checkpoint(config)
+    theirs_official = official_state(theirs.state_dict(), config)
+    assert set(theirs_official) == set(official_state(state, config))
+    theirs.load_state_dict({**theirs.state_dict(), **_as_transformers(official_state(state, config), theirs)})
+    theirs.save_pretrained(tmp_path / "transformers")
+    layouts = {"original": state, "parametrized": parametrized(state), "training": {"best_state": state, "epoch": 3}}
+    for name, content in layouts.items():
+        torch.save(content, tmp_path / f"{name}.th")
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / "tensors.safetensors")
+    paths = [*(tmp_path / f"{name}.th" for name in layouts), tmp_path / "tensors.safetensors", tmp_path / "transformers"]
+    fingerprints = {ecdc.load_model(import_model(path)).fingerprint for path in paths}
+    assert len(fingerprints) == 1
+    assert set(installed()) == {"original", "parametrized", "training", "tensors", "transformers"}
+
+
+def _as_transformers(official: dict[str, torch.Tensor], model) -> dict[str, torch.Tensor]:
+    """The names that transformers has for parameters with these official ones, found by trying."""
+    names = {}
+    for theirs in model.state_dict():
+        if not theirs.endswith(("inited", "cluster_size", "embed_avg")):
+            (name,) = official_state({"encoder.layers.0.conv.bias": torch.zeros(1), theirs: torch.zeros(1)},
+                                     OFFICIAL["encodec_24khz"]).keys() - {"encoder.model.0.conv.conv.bias"} \
+                or ("encoder.model.0.conv.conv.bias",)
+            names[theirs] = official[name]
+    return names
+
+
+def test_padding_never_leaks_into_codes(tmp_path):
+    for name in ("encodec_24khz", "encodec_48khz"):
+        folder = tmp_path / name
+        transformers_checkpoint(OFFICIAL[name]).save_pretrained(folder)
+        codec = ecdc.load_model(folder)
+        lengths = (30_000, 1, 95_041, 48_000)
+        waves = [audio(codec.config, length) for length in lengths]
+        batch = torch.full((len(lengths), codec.config.channels, max(lengths)), 0.7)
+        mask = torch.zeros(len(lengths), max(lengths))
+        for row, wave in enumerate(waves):
+            batch[row, :, :wave.shape[2]], mask[row, :wave.shape[2]] = wave[0], 1
+        together = codec.encode(batch, 4, padding_mask=mask)
+        decoded = codec.decode(together)
+        for row, wave in enumerate(waves):
+            alone = codec.encode(wave, 4)
+            for index, part in enumerate(together):
+                frames = int(part.frames[row])
+                expected = alone[index].codes[0] if index < len(alone) else part.codes[row, :, :0]
+                assert torch.equal(part.codes[row, :, :frames], expected)
+                assert not part.codes[row, :, frames:].any()
+            own = codec.decode(alone)[0]
+            assert torch.equal(decoded[row, :, :own.shape[1]], own)
+            assert not decoded[row, :, own.shape[1]:].any()
+    for wrong in (mask.flip(1), mask[:, :-1], torch.zeros_like(mask)):
+        with pytest.raises(EcdcError):
+            codec.encode(batch, 4, padding_mask=wrong)
+
+
+def test_hub_cache_is_found_without_network(tmp_path):
+    transformers_checkpoint(OFFICIAL["encodec_24khz"]).save_pretrained(tmp_path / "saved")
+    repository = tmp_path / "hub" / "models--facebook--encodec_24khz"
+    (repository / "snapshots").mkdir(parents=True)
+    with pytest.raises(ModelError, match="pull encodec_24khz"):
+        ecdc.load_model("encodec_24khz")
+    shutil.copytree(tmp_path / "saved", repository / "snapshots" / "0123abcd")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123abcd\n")
+    codec = ecdc.load_model("facebook/encodec_24khz")
+    assert codec.config.name == "encodec_24khz" and codec is ecdc.load_model("encodec_24khz")
+    done = command("compress", VOICE, "-m", "facebook/encodec_24khz", "-o", tmp_path / "v.ecdc")
+    check(done)
+    check(command("test", tmp_path / "v.ecdc"))
+    assert "encodec_24khz" in check(command("models", "list")).stdout.decode()
+
+
+def test_commands(tmp_path, home):
+    model, path, lm_path = save_official(tmp_path, "encodec_48khz", lm=True)
+    assert b"installed in" in check(command("models", "import", path)).stderr
+    again = command("models", "import", path)
+    assert again.returncode == 1 and b"installed already" in again.stderr
+    check(command("models", "import", lm_path, "--name", "encodec_48khz"))
+    check(command("models", "import", path, "--name", "other"))
+    listing = check(command("models", "list")).stdout.decode()
+    assert f"encodec_48khz  48 kHz  2         3 6 12 24      yes             {home}" in listing
+    shown = check(command("models", "show", "encodec_48khz")).stdout.decode()
+    codec = ecdc.load_model("encodec_48khz")
+    assert codec.fingerprint.hex() in shown and "time_group_norm" in shown and path.name in shown
+    assert f"codec {codec.fingerprint.hex()}, as installed" in check(command("models", "verify", "other")).stderr.decode()
+    stereo = tmp_path / "s.wav"
+    import soundfile
+    soundfile.write(stereo, audio(codec.config, 100_000)[0].T.numpy(), 48000)
+    check(command("compress", stereo, "-m", "encodec_48khz", tmp_path / "s.ecdc"))
+    check(command("compress", "--no-lm", stereo, "-m", "other", tmp_path / "plain.ecdc"))
+    check(command("models", "remove", "other"))
+    check(command("decompress", tmp_path / "s.ecdc", tmp_path / "out.wav"))
+    # Under another name, but the same weights.
+    check(command("decompress", tmp_path / "plain.ecdc", tmp_path / "plain.wav"))
+    data, _ = soundfile.read(tmp_path / "out.wav")
+    plain, _ = soundfile.read(tmp_path / "plain.wav")
+    assert data.shape == (100_000, 2) and np.array_equal(data, plain)
+    check(command("models", "remove", "encodec_48khz"))
+    gone = command("decompress", tmp_path / "s.ecdc", "-o", tmp_path / "x.wav")
+    assert gone.returncode == 1 and b"ecdc models pull encodec_48khz" in gone.stderr and not (tmp_path / "x.wav").exists()
+    for arguments, message in ((("show", "nothing"), b"no model nothing"), (("remove", "ecdc_24khz"), b"no model"),
+                               (("import", path, "--name", "ecdc_24khz"), b"comes with the package"),
+                               (("import", path, "--name", "../x"), b"no name for a model"),
+                               (("import", lm_path, "--name", "gone"), b"no model gone is installed"),
+                               (("import", VOICE), b"cannot be read as a checkpoint")):
+        done = command("models", *arguments)
+        assert done.returncode == 1 and message in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
+    assert set(installed()) == set()
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+def test_what_cannot_be_imported(tmp_path, home):
+    config = OFFICIAL["encodec_24khz"]
+    state = official_checkpoint(config).state_dict()
+    torch.save({"state": Evil()}, tmp_path / "evil.th")
+    torch.save({**state, "quantizer.vq.layers.40._codebook.embed": torch.zeros(1024, 128)}, tmp_path / "shape.th")
+    torch.save({**state, "encoder.model.99.conv.conv.bias": torch.zeros(3)}, tmp_path / "extra.th")
+    torch.save({name: tensor for name, tensor in state.items() if "model.3." not in name}, tmp_path / "missing.th")
+    torch.save({"a": 1}, tmp_path / "numbers.th")
+    torch.save(state, tmp_path / "encodec_24khz-d7cc33bc.th")
+    (tmp_path / "cut.th").write_bytes((tmp_path / "extra.th").read_bytes()[:1000])
+    folders = {"empty": {}, "other": {"model_type": "dac"}, "no weights": {"model_type": "encodec"}}
+    for name, values in folders.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(values))
+    messages = {"evil.th": "for safety", "shape.th": "not published", "extra.th": "do not fit", "missing.th": "do not fit",
+                "numbers.th": "no state dict", "encodec_24khz-d7cc33bc.th": "its SHA-256 is", "cut.th": "cannot be read",
+                "empty": "model_type is None", "other": "'dac'", "no weights": "none of model.safetensors"}
+    for name, message in messages.items():
+        with pytest.raises(ModelError, match=message):
+            import_model(tmp_path / name)
+    assert installed() == {} and not list((home / "models").glob("*") if home.exists() else ())
+
+
+def test_damage_after_installation_is_found(tmp_path, home):
+    _, path, lm_path = save_official(tmp_path, "encodec_48khz", lm=True)
+    folder = import_model(path, lm=lm_path)
+    state = load_file(folder / "weights.safetensors")
+    name = "decoder.model.0.conv.conv.bias"
+    save_file({**state, name: state[name] + 1e-3}, folder / "weights.safetensors")
+    done = command("models", "verify", "encodec_48khz")
+    assert done.returncode == 1 and b"import it again" in done.stderr
+
+
+def test_an_imported_language_model_is_the_same_everywhere(tmp_path):
+    """Its integers define streams: other thread counts and kernels must not change one, nor a later version."""
+    save_official(tmp_path, "encodec_48khz", lm=True)
+    lines = set()
+    for variables in ({"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"},
+                      {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"},
+                      {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3", "MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1"}):
+        program = ("import sys; from pathlib import Path; from safetensors import torch; import torch as t\n"
+                   "from ecdc.entropy.convert import convert; from ecdc.entropy.float_model import load_float_model\n"
+                   "state = t.load(sys.argv[1], weights_only=True)\n"
+                   "print(convert(load_float_model(state, 150), 300).fingerprint.hex())")
+        import os
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "encodec_lm_48khz.th")],
+                              capture_output=True, text=True, cwd=ROOT, env={**os.environ, **variables})
+        assert done.returncode == 0, done.stderr
+        lines.add(done.stdout.strip())
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_conformance_with_the_published_values(name, monkeypatch):
+    """For those who have the weights and the recording: ECDC_CONFORMANCE=recording.wav bin/test -k conformance."""
+    import os
+    monkeypatch.delenv("ECDC_HOME")
+    monkeypatch.delenv("HF_HUB_CACHE")
+    recording = os.environ.get("ECDC_CONFORMANCE")
+    if not recording:
+        pytest.skip(f"needs official weights and {RECORDING} in ECDC_CONFORMANCE")
+    try:
+        codec = ecdc.load_model(name)
+    except ModelError as error:
+        pytest.skip(f"official weights are not installed: {error}")
+    assert check_conformance(codec, recording)
+
+
+def test_conformance_tells_other_weights(tmp_path):
+    _, path, _ = save_official(tmp_path, "encodec_24khz")
+    import_model(path)
+    done = command("models", "verify", "encodec_24khz", "--conformance", VOICE)
+    assert done.returncode == 1 and b"published is [62, 835" in done.stderr
+    with pytest.raises(ModelError, match="no values are published"):
+        check_conformance(ecdc.load_model(), VOICE)
