@@ -10,11 +10,17 @@ from conftest import ROOT
 from ecdc.cli.main import main
 
 README = (ROOT / "README.md").read_text()
+MODELS = (ROOT / "docs" / "MODELS.md").read_text()
+
+
+def all_commands(group: click.Group = main) -> list[click.Command]:
+    return [each for command in group.commands.values()
+            for each in (command, *(all_commands(command) if isinstance(command, click.Group) else ()))]
 
 
 def commands() -> list[list[str]]:
-    """Arguments of every `ecdc` in the README's shell blocks, and in the commands' own help."""
-    text = "\n".join(re.findall(r"```\n(.*?)```", README, re.S)) + "".join(c.help for c in main.commands.values())
+    """Arguments of every `ecdc` in the shell blocks of README and docs, and in the commands' own help."""
+    text = "\n".join(re.findall(r"```\n(.*?)```", README + MODELS, re.S)) + "".join(c.help for c in all_commands())
     found = []
     for line in text.splitlines():
         for part in line.split("|"):
@@ -29,10 +35,14 @@ def commands() -> list[list[str]]:
 def test_examples_parse(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "compressed").mkdir()
-    name, *rest = arguments
-    command = main.commands[name]
+    for name in ("encodec_24khz-d7cc33bc.th", "encodec_lm_24khz-1608e3c0.th", "recording.flac", "my-finetuned-encodec"):
+        (tmp_path / name).touch()
+    command, rest = main, arguments
+    while isinstance(command, click.Group):
+        name, *rest = rest
+        command = command.commands[name]
     context = command.make_context(name, list(rest), parent=click.Context(main))
-    assert context.params
+    assert set(context.params) == {parameter.name for parameter in command.params}
 
 
 def test_training_examples_parse(tmp_path, monkeypatch):
@@ -52,7 +62,7 @@ def test_training_examples_parse(tmp_path, monkeypatch):
 
 def test_there_are_examples():
     names = {arguments[0] for arguments in commands()}
-    assert names == {"compress", "decompress", "info", "test"} and len(commands()) > 12
+    assert names == {"compress", "decompress", "info", "test", "models"} and len(commands()) > 12
 
 
 def test_first_block_is_the_two_commands():
@@ -67,7 +77,7 @@ def test_every_public_name_is_documented():
     import ecdc
     for name in ecdc.__all__:
         assert getattr(ecdc, name).__doc__
-    for command in main.commands.values():
+    for command in all_commands():
         assert command.help and all(option.help for option in command.params if isinstance(option, click.Option))
 
 
@@ -80,3 +90,14 @@ def test_python_example_runs(tmp_path, monkeypatch):
     ecdc.write("song.ecdc", data, rate)
     exec(re.search(r"```python\n(.*?)```", README, re.S)[1], {})
     assert (tmp_path / "copy.ecdc").exists()
+
+
+def test_transformers_example_runs(tmp_path, monkeypatch):
+    """With random weights where the hub's cache would have the official ones."""
+    from checkpoints import OFFICIAL, transformers_checkpoint
+    snapshot = tmp_path / "models--facebook--encodec_24khz" / "snapshots" / "0"
+    transformers_checkpoint(OFFICIAL["encodec_24khz"]).save_pretrained(snapshot)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", MODELS, re.S)[1], names)
+    assert names["encoded"][0].frames.tolist() == [94, 63] and names["decoded"].shape == (2, 1, 30000)
