@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .audio.convert import Resampler, check_channels, converted_length, map_channels
-from .audio.reader import AudioReader
+from .audio.reader import BLOCK, AudioReader
 from .bitstream import LAYOUTS, Header, StreamWriter, Version0Writer
 from .codec.blocks import Block
 from .codec.codec import Codec
@@ -20,6 +20,7 @@ from .models import language_model
 
 # A language model is trained on 5 s: beyond, it predicts worse (0.9 % more bits for packets of 10 s).
 PACKET_SECONDS = 5.0
+LIVE_PACKET_SECONDS = 0.1
 # Full scale is 1; nothing that is meant as audio comes near this.
 MAX_AMPLITUDE = 100.0
 
@@ -34,9 +35,10 @@ class Compressor:
         samples: per channel, if known beforehand; it goes into the header.
         tags: to store in the stream.
         lm: use the model's language model, if it has one, for fewer bits.
-        packet_seconds: length of a packet; by default 5, or what the language model can look back on.
-        packets_per_key: every how many packets one is independent of those before it.
+        packet_seconds: length of a packet; by default 5, or 0.1 for a live stream.
         downmix: average more than two channels to mono instead of refusing them.
+        live: let packets continue the context of those before, so that small ones cost few
+            bits; a key packet still comes about every 5 seconds.
         version: of the format; 0 is the official tool's, for its models, without language model.
 
     `samples` counts what was pushed, `peak` is its largest amplitude.
@@ -44,8 +46,8 @@ class Compressor:
 
     def __init__(self, codec: Codec, samplerate: int, channels: int, bandwidth: float = 6.0, *,
                  samples: Optional[int] = None, tags: Optional[Mapping[str, str]] = None,
-                 lm: bool = True, packet_seconds: Optional[float] = None, packets_per_key: int = 1,
-                 downmix: bool = False, version: int = 1):
+                 lm: bool = True, packet_seconds: Optional[float] = None, downmix: bool = False, live: bool = False,
+                 version: int = 1):
         check_channels(channels, downmix)
         config = codec.config
         self.codec, self.samplerate, self.channels = codec, samplerate, channels
@@ -56,11 +58,13 @@ class Compressor:
             version=version, model=config.name, fingerprint=codec.fingerprint if version else b"",
             sample_rate=config.sample_rate, channels=config.channels, hop_length=config.hop_length,
             bits_per_code=config.bits_per_code, n_codebooks=config.codebooks_for(bandwidth),
-            packet_frames=self._packet_frames(model, packet_seconds, packets_per_key) if version else
-            version0_packet_frames(config.name),
+            packet_frames=self._packet_frames(model, packet_seconds or (LIVE_PACKET_SECONDS if live else PACKET_SECONDS))
+            if version else version0_packet_frames(config.name),
             source_rate=samplerate, source_channels=channels if channels <= 2 else 1, samples=samples,
             entropy=LANGUAGE_MODEL if model else PLAIN, entropy_fingerprint=model.fingerprint if model else b"")
-        self.packets_per_key = packets_per_key
+        # A language model looks back no further than to the last key packet.
+        most = min(round(PACKET_SECONDS * config.frame_rate), model.max_frames if model else 1 << 30)
+        self.packets_per_key = max(1, most // self.header.packet_frames) if live else 1
         self.coder = PayloadCoder(config, self.header.n_codebooks, model)
         self.writer = StreamWriter(self.header) if version else Version0Writer(
             config.name, self.header.n_codebooks,
@@ -71,16 +75,13 @@ class Compressor:
         self.encoded_samples = 0
         self.blocks: list[Block] = []
 
-    def _packet_frames(self, model: Optional[LanguageModel], seconds: Optional[float], packets_per_key: int) -> int:
+    def _packet_frames(self, model: Optional[LanguageModel], seconds: float) -> int:
         config = self.codec.config
-        frames = max(1, round((seconds or PACKET_SECONDS) * config.frame_rate))
-        if seconds is None and model is not None:
-            frames = min(frames, model.max_frames // packets_per_key)
+        frames = max(1, round(seconds * config.frame_rate))
+        if model is not None:
+            frames = min(frames, model.max_frames)
         if config.segment is not None:
             frames = max(1, frames // config.block_frames) * config.block_frames
-        if model is not None and frames * packets_per_key > model.max_frames:
-            raise ModelError(f"{frames * packets_per_key} frames from key packet to key packet are more than "
-                             f"the {model.max_frames} that the language model of {config.name} can look back on")
         return frames
 
     def push(self, block: np.ndarray) -> bytes:
@@ -170,7 +171,9 @@ def version0_packet_frames(model: str) -> int:
 def compress(reader: AudioReader, file: BinaryIO, compressor: Compressor,
              progress: Callable[[float], None] = lambda seconds: None) -> None:
     """Compress all that `reader` gives into `file`; `progress` hears of the seconds done."""
-    for block in reader.blocks():
+    # No more at a time than a packet takes: its samples may come in real time.
+    seconds = compressor.header.packet_frames / compressor.codec.config.frame_rate
+    for block in reader.blocks(max(1, min(BLOCK, int(seconds * reader.samplerate)))):
         file.write(compressor.push(block))
         file.flush()
         progress(block.shape[1] / reader.samplerate)

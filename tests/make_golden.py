@@ -75,10 +75,12 @@ def tone(samplerate: int, channels: int, seconds: float) -> np.ndarray:
     return (noise + [0.3 * np.sin(2 * np.pi * (220 + 110 * c) * t) for c in range(channels)]).astype(np.float32)
 
 
-def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: bool, **options) -> bytes:
+def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: bool, per_key: int = 1,
+           **options) -> bytes:
     wave = tone(samplerate, channels, seconds)
     compressor = ecdc.Compressor(ecdc.load_model(folder), samplerate, channels,
                                  samples=wave.shape[1] if known else None, **options)
+    compressor.packets_per_key = per_key
     return compressor.push(wave) + compressor.flush()
 
 
@@ -90,7 +92,7 @@ def main() -> None:
         "chunked.ecdc": stream(mono, 24000, 1, 0.5, True, bandwidth=3, tags=tags, packet_seconds=0.1, lm=False),
         "streaming.ecdc": stream(mono, 44100, 2, 0.3, False, bandwidth=1.5, packet_seconds=1, lm=False),
         "modelled.ecdc": stream(mono, 24000, 1, 2.0, True, bandwidth=3, packet_seconds=1),
-        "continued.ecdc": stream(mono, 24000, 1, 1.0, False, bandwidth=3, packet_seconds=0.2, packets_per_key=3),
+        "continued.ecdc": stream(mono, 24000, 1, 1.0, False, bandwidth=3, packet_seconds=0.2, per_key=3),
         "stereo.ecdc": stream(stereo, 48000, 2, 1.2, True, bandwidth=3, packet_seconds=1),
     }
     for name, data in files.items():

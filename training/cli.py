@@ -108,6 +108,8 @@ def export(run: Path, model: Path, name: Optional[str]) -> None:
 @click.option("--batch", default=8, show_default=True, help="Sequences of 5 s for each process and step.")
 @click.option("--rate", default=1e-3, show_default=True, help="Learning rate.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option("--dimension", type=click.IntRange(16, 1024), default=200, show_default=True,
+              help="Width of the transformer, a multiple of 8.")
 @click.option("--inner/--no-inner", default=False, show_default=True,
               help="Let each code see those of the codebooks before it in its frame.")
 def language_model(model: Path, audio: tuple[Path, ...], state: Optional[Path], **options: object) -> None:

@@ -38,6 +38,7 @@ class LmSettings:
     processes: int = 2
     hours: float = 5.0
     inner: bool = False
+    dimension: int = 200
     start: Optional[Path] = None
     seed: int = 0
 
@@ -103,7 +104,8 @@ def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> No
         from safetensors.torch import load_file
         model = FloatLanguageModel.from_state(load_file(settings.start), HEADS, window)
     else:
-        model = FloatLanguageModel(codes.shape[1], int(2 ** np.ceil(np.log2(int(codes.max()) + 1))), window=window,
+        model = FloatLanguageModel(codes.shape[1], int(2 ** np.ceil(np.log2(int(codes.max()) + 1))),
+                                   settings.dimension, hidden=4 * settings.dimension, window=window,
                                    inner=settings.inner)
     optimizer = Optimizer(model)
     averaged = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -6,13 +6,14 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, Iterator, NamedTuple, Optional, Union
+from typing import BinaryIO, Iterator, Mapping, NamedTuple, Optional, Union
 
 import numpy as np
 import soundfile
 
 from ..errors import AudioError
 from .pcm import FORMATS, decode_pcm
+from .tags import cleaned
 from .wav import is_wav, read_exactly, read_wav_header
 
 BLOCK = 1 << 16
@@ -29,16 +30,16 @@ class RawFormat(NamedTuple):
 class PcmReader:
     """Samples straight from a stream that need not seek. `samples` per channel: None if unknown beforehand."""
 
-    def __init__(self, file: BinaryIO, layout: RawFormat, samples: Optional[int]):
-        self.file, self.sample_format, self.samples = file, layout.sample_format, samples
+    def __init__(self, file: BinaryIO, layout: RawFormat, samples: Optional[int], tags: Mapping[str, str] = {}):
+        self.file, self.sample_format, self.samples, self.tags = file, layout.sample_format, samples, dict(tags)
         self.samplerate, self.channels = layout.samplerate, layout.channels
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Blocks `[C, T]` float32 of the same length but for the last."""
+    def blocks(self, length: int = BLOCK) -> Iterator[np.ndarray]:
+        """Blocks `[C, length]` float32, the last one shorter; each is there as soon as its samples are."""
         frame_size = FORMATS[self.sample_format].size * self.channels
         missing = self.samples
         while missing is None or missing > 0:
-            data = read_exactly(self.file, frame_size * min(BLOCK, missing or BLOCK))
+            data = read_exactly(self.file, frame_size * min(length, missing or length))
             if not data:
                 break
             block = decode_pcm(data, self.sample_format, self.channels)
@@ -55,15 +56,16 @@ class SoundfileReader:
 
     def __init__(self, file: soundfile.SoundFile, ignore_length: bool):
         self.file = file
-        self.samplerate, self.channels = file.samplerate, file.channels
+        self.samplerate, self.channels, self.tags = file.samplerate, file.channels, cleaned(file.copy_metadata())
         # libsndfile gives a huge number where a FLAC stream does not say.
         self.samples = file.frames if not ignore_length and 0 < file.frames < 2 ** 62 else None
 
-    def blocks(self) -> Iterator[np.ndarray]:
+    def blocks(self, length: int = BLOCK) -> Iterator[np.ndarray]:
+        """As those of PcmReader."""
         count = 0
         while True:
             try:
-                block = self.file.read(BLOCK, dtype="float32", always_2d=True)
+                block = self.file.read(length, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise AudioError(f"cannot be read to its end: {error.error_string}") from None
             if not len(block):
@@ -115,7 +117,7 @@ def open_audio(source: Union[str, Path, BinaryIO], raw: Optional[RawFormat] = No
             known = wav.data_bytes is not None and not ignore_length
             layout = RawFormat(wav.sample_format, wav.samplerate, wav.channels)
             frame_size = FORMATS[wav.sample_format].size * wav.channels
-            yield PcmReader(source, layout, wav.data_bytes // frame_size if known else None)
+            yield PcmReader(source, layout, wav.data_bytes // frame_size if known else None, wav.tags)
             return
         yield SoundfileReader(stack.enter_context(_open_soundfile(source, recorder.seen, stack)), ignore_length)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, NamedTuple, Optional
+from typing import BinaryIO, Mapping, NamedTuple, Optional
 
 from ..errors import AudioError
 from .pcm import FORMATS
+from .tags import info_chunk, parse_info
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 UNKNOWN = 0xFFFFFFFF
 # What tools write that do not know the length: 0, 2 GiB or 4 GiB, or a little less, rounded down to whole frames.
 UNKNOWN_SIZES = (range(0, 1), range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x100000000))
-MAX_FMT = 4096
+# Of a chunk that is looked into, no more than this is kept.
+MAX_CHUNK = 1 << 16
 
 
 class WavHeader(NamedTuple):
@@ -22,6 +24,7 @@ class WavHeader(NamedTuple):
     samplerate: int
     channels: int
     data_bytes: Optional[int]
+    tags: dict[str, str]
 
 
 def is_wav(start: bytes) -> bool:
@@ -54,7 +57,7 @@ def read_wav_header(file: BinaryIO) -> Optional[WavHeader]:
     Returns None for a kind of WAV other than plain PCM and float (the caller may know a
     library that reads it).
     """
-    layout, long_data = None, None
+    layout, long_data, tags = None, None, {}
     while True:
         chunk = read_exactly(file, 8)
         if len(chunk) < 8:
@@ -62,19 +65,21 @@ def read_wav_header(file: BinaryIO) -> Optional[WavHeader]:
         name, size = chunk[:4], int.from_bytes(chunk[4:], "little")
         if name == b"data":
             break
-        body = read_exactly(file, min(size, MAX_FMT)) if name in (b"fmt ", b"ds64") else b""
+        body = read_exactly(file, min(size, MAX_CHUNK)) if name in (b"fmt ", b"ds64", b"LIST") else b""
         _skip(file, size + size % 2 - len(body))
         if name == b"fmt ":
             layout = _parse_fmt(body)
         elif name == b"ds64" and len(body) >= 16:
             long_data = int.from_bytes(body[8:16], "little")
+        elif name == b"LIST":
+            tags |= parse_info(body)
     if layout is None:
         return None
     if size == UNKNOWN and long_data:
         size = long_data
     elif any(size in sizes for sizes in UNKNOWN_SIZES):
         size = None
-    return WavHeader(*layout, size)
+    return WavHeader(*layout, size, tags)
 
 
 def _parse_fmt(body: bytes) -> Optional[tuple[str, int, int]]:
@@ -91,7 +96,8 @@ def _parse_fmt(body: bytes) -> Optional[tuple[str, int, int]]:
     return None
 
 
-def wav_header(sample_format: str, samplerate: int, channels: int, samples: Optional[int]) -> bytes:
+def wav_header(sample_format: str, samplerate: int, channels: int, samples: Optional[int],
+               tags: Mapping[str, str] = {}) -> bytes:
     """A header for `samples` samples per channel; None: the conventional one of unknown length.
 
     Beyond 4 GiB it is an RF64 header (EBU Tech 3306).
@@ -103,6 +109,7 @@ def wav_header(sample_format: str, samplerate: int, channels: int, samples: Opti
     chunks = _chunk(b"fmt ", fmt if bits else fmt + b"\0\0")
     if not bits:
         chunks += _chunk(b"fact", min(samples or 0, UNKNOWN).to_bytes(4, "little"))
+    chunks += info_chunk(tags)
     data_bytes = None if samples is None else samples * frame_size
     if data_bytes is None:
         return b"RIFF" + _u32(UNKNOWN) + b"WAVE" + chunks + b"data" + _u32(UNKNOWN)

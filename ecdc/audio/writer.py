@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Optional, Union
+from typing import BinaryIO, Mapping, Optional, Union
 
 import numpy as np
 import soundfile
 
 from ..errors import AudioError
 from .pcm import FORMATS, encode_pcm
+from .tags import write_tags
 from .wav import wav_header
 
 PCM_BITS = {"16": "s16le", "24": "s24le", "float": "f32le"}
@@ -24,13 +25,13 @@ class PcmWriter:
     """WAV, or with `header=False` raw PCM. Of unknown length, the header is completed where the file can seek."""
 
     def __init__(self, file: BinaryIO, sample_format: str, samplerate: int, channels: int,
-                 samples: Optional[int] = None, header: bool = True):
-        self.file, self.sample_format, self.header = file, sample_format, header
+                 samples: Optional[int] = None, header: bool = True, tags: Mapping[str, str] = {}):
+        self.file, self.sample_format, self.header, self.tags = file, sample_format, header, tags
         self.samplerate, self.channels, self.promised = samplerate, channels, samples
         self.samples = 0
         self.clamps = FORMATS[sample_format].bits != 0
         if header:
-            file.write(wav_header(sample_format, samplerate, channels, samples))
+            file.write(wav_header(sample_format, samplerate, channels, samples, tags))
 
     def write(self, block: np.ndarray) -> None:
         self.samples += block.shape[1]
@@ -42,9 +43,9 @@ class PcmWriter:
         if self.samples * self.channels * FORMATS[self.sample_format].size % 2:
             self.file.write(b"\0")
         if self.promised is None and self.file.seekable():
-            header = wav_header(self.sample_format, self.samplerate, self.channels, self.samples)
+            header = wav_header(self.sample_format, self.samplerate, self.channels, self.samples, self.tags)
             # Beyond 4 GiB the header would be longer: then the one of unknown length stays.
-            if len(header) == len(wav_header(self.sample_format, self.samplerate, self.channels, None)):
+            if len(header) == len(wav_header(self.sample_format, self.samplerate, self.channels, None, self.tags)):
                 self.file.seek(0)
                 self.file.write(header)
                 self.file.seek(0, 2)
@@ -55,9 +56,11 @@ class SoundfileWriter:
 
     clamps = True
 
-    def __init__(self, file: BinaryIO, extension: str, subtype: str, samplerate: int, channels: int):
+    def __init__(self, file: BinaryIO, extension: str, subtype: str, samplerate: int, channels: int,
+                 tags: Mapping[str, str]):
         try:
             self.out = soundfile.SoundFile(file, "w", samplerate, channels, subtype, format=extension.upper())
+            write_tags(self.out, tags)
         except soundfile.LibsndfileError as error:
             raise AudioError(f"cannot write {extension} at {samplerate} Hz with {channels} channels: "
                              f"{error.error_string.strip()}") from None
@@ -81,17 +84,18 @@ def check_output_format(extension: str, bits: Optional[str]) -> None:
 
 
 def open_writer(file: BinaryIO, extension: str, samplerate: int, channels: int, samples: Optional[int] = None,
-                bits: Optional[str] = None) -> Union[PcmWriter, SoundfileWriter]:
+                bits: Optional[str] = None, tags: Mapping[str, str] = {}) -> Union[PcmWriter, SoundfileWriter]:
     """A writer of blocks `[C, T]`, full scale 1 (integers are clamped to it).
 
     Args:
         extension: wav (the only one for a pipe), flac, ogg or mp3.
         samples: per channel, None if unknown.
         bits: "16" (the default), "24" or "float", where the format has a choice.
+        tags: title, artist and so on, as far as the format can hold them.
     """
     check_output_format(extension, bits)
     if extension == "wav":
-        return PcmWriter(file, PCM_BITS[bits or "16"], samplerate, channels, samples)
+        return PcmWriter(file, PCM_BITS[bits or "16"], samplerate, channels, samples, tags=tags)
     subtypes = SUBTYPES[extension]
     subtype = subtypes[bits or ("16" if "16" in subtypes else None)]
-    return SoundfileWriter(file, extension, subtype, samplerate, channels)
+    return SoundfileWriter(file, extension, subtype, samplerate, channels, tags)

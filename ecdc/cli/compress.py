@@ -9,6 +9,7 @@ import click
 
 from . import options
 from .jobs import Job, named, open_source, open_target, plan, report, run_jobs
+from .options import Duration
 from .progress import ProgressBar, clock, size
 
 SUFFIX = ".ecdc"
@@ -25,12 +26,17 @@ SUFFIX = ".ecdc"
 @options.raw("input", "0", "1")
 @click.option("--ignore-length", is_flag=True, help="Read the input to its end, whatever its header says.")
 @click.option("--no-lm", is_flag=True, help="Pack plainly, without the language model: faster, larger.")
+@click.option("--live", is_flag=True, help="Send small packets as soon as the input has brought enough for one.")
+@click.option("--packet", type=Duration(0.02, 10), metavar="TIME",
+              help="Length of a packet, such as 20ms or 1s. [default: 5s, with --live 100ms]")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE",
+              help="Tag to store, beside or instead of the input's; KEY= leaves one out. May be given again.")
 @click.option("--downmix", is_flag=True, help="Average more than two channels to mono.")
 @options.verbosity
 def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str], model: Optional[str],
              output: Optional[str], output_dir: Optional[str], force: bool, raw: bool, rate: Optional[int],
-             channels: Optional[int], sample_format: tuple[str, ...], ignore_length: bool, no_lm: bool, downmix: bool,
-             quiet: int, verbose: int) -> None:
+             channels: Optional[int], sample_format: tuple[str, ...], ignore_length: bool, no_lm: bool, live: bool,
+             packet: Optional[float], tags: tuple[str, ...], downmix: bool, quiet: int, verbose: int) -> None:
     """Compress audio: any file that libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF, ...), at any rate.
 
     The output is INPUT.ecdc unless named. "-" is standard input or output, which are also
@@ -40,7 +46,7 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
     \b
     ecdc compress in.wav out.ecdc -b 6
     ecdc compress *.flac --output-dir compressed
-    arecord -f S16_LE -r 44100 | ecdc compress - out.ecdc
+    arecord -f S16_LE -r 44100 | ecdc compress --live - - | ecdc decompress - - | aplay
     """
     jobs = plan(paths, output, output_dir, lambda path: path.endswith(SUFFIX), lambda path: path + SUFFIX)
     version = int(next((value for value in reversed(sample_format) if value in "01"), 1))
@@ -49,6 +55,8 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
         raise click.UsageError("--raw needs --rate and --channels")
     if not raw and (rate or channels or sample_format):
         raise click.UsageError("--rate, --channels and --format describe --raw input; other files say it themselves")
+
+    given = dict(options.key_and_value(tag) for tag in tags)
 
     from ..audio.reader import RawFormat, open_audio
     from ..compress import Compressor
@@ -60,8 +68,10 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
         layout = RawFormat((sample_format or ["s16le"])[-1], rate, channels) if raw else None
         started = time.perf_counter()
         with open_source(job.source) as source, open_audio(source, layout, ignore_length) as reader:
+            kept = {**(reader.tags if version else {}), **given}
             compressor = Compressor(codec, reader.samplerate, reader.channels, bandwidth,
-                                    samples=reader.samples, lm=not no_lm, downmix=downmix, version=version)
+                                    samples=reader.samples, lm=not no_lm, downmix=downmix, version=version, live=live,
+                                    packet_seconds=packet, tags={key: value for key, value in kept.items() if value})
             seconds = reader.samples / reader.samplerate if reader.samples else None
             with open_target(job, force) as target, ProgressBar(job.source, seconds, quiet) as bar:
                 compress_stream(reader, target, compressor, bar.update)

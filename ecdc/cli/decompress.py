@@ -99,7 +99,7 @@ class Settings:
         layout = decompressor.samplerate, decompressor.channels, decompressor.samples
         if self.raw:
             return PcmWriter(file, self.sample_format, *layout, header=False)
-        return open_writer(file, extension(job), *layout, self.bits)
+        return open_writer(file, extension(job), *layout, self.bits, decompressor.tags)
 
 
 def extension(job: Job) -> str:
