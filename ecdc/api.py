@@ -14,6 +14,7 @@ from .errors import AudioError, naming
 from .files import open_output
 from .streaminfo import StreamInfo, read_info
 from .models import load_model
+from .stretch import Stretch
 
 Source = Union[str, Path, BinaryIO]
 WRITE_BLOCK = 1 << 16
@@ -26,7 +27,7 @@ def read(file: Source, frames: int = -1, start: int = 0, *, dtype: str = "float3
     Args:
         file: a path or a binary file object (which may be a pipe).
         frames: samples per channel to return; -1: all. Fewer come where the audio ends.
-        start: samples per channel to leave out at the start.
+        start: samples per channel to leave out at the start; a file that can seek is not decoded up to there.
         dtype: float32 or float64.
         always_2d: return `[T, 1]` instead of `[T]` for one channel.
         model: name or folder of the model, if the stream's own name does not find it.
@@ -39,14 +40,10 @@ def read(file: Source, frames: int = -1, start: int = 0, *, dtype: str = "float3
     """
     if start < 0 or frames < -1 or np.dtype(dtype).kind != "f":
         raise AudioError("start must not be negative, frames not below -1, and dtype a float type")
-    stop = None if frames == -1 else start + frames
-    decompressor = Decompressor(model, native=native)
-    parts, position = [], 0
+    stretch = Stretch(start, None if frames == -1 else frames, seconds=False)
+    decompressor = Decompressor(model, native=native, stretch=stretch)
     with _opened(file) as source:
-        for block in decompress(source, decompressor):
-            part = block[:, max(0, start - position):stop if stop is None else max(0, stop - position)]
-            parts.append(part.astype(dtype))
-            position += block.shape[1]
+        parts = [block.astype(dtype) for block in decompress(source, decompressor)]
     data = np.concatenate(parts, axis=1).T if parts else np.zeros((0, decompressor.channels), dtype)
     return (data if always_2d or data.shape[1] > 1 else data[:, 0]), decompressor.samplerate
 

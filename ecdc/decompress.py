@@ -13,6 +13,8 @@ from .entropy.payload import PayloadCoder
 from .entropy.version0 import Version0CodedReader
 from .errors import BitstreamError
 from .models import float_language_model, language_model_for_stream, model_for_stream
+from .seek import find_places, peek_header
+from .stretch import Cutter, Stretch
 
 # What rounding in the resamplers of both sides can cost at the very end, in samples.
 TOLERANCE = 4
@@ -27,6 +29,8 @@ class Decompressor:
         model: name or folder of the model, if it is not one that the stream's name finds.
         native: give the model's own rate and channels instead of the source's.
         samplerate, channels: give these instead.
+        stretch: give only this part. Of what lies before, only the last seconds are decoded,
+            whose trace in the decoder's state can be heard.
 
     `header`, `samplerate`, `channels` and `samples` (per channel; None for a streaming
     header) are known, that is not None, once the first block has come; `peak` is the
@@ -34,7 +38,7 @@ class Decompressor:
     """
 
     def __init__(self, model: Union[str, Path, None] = None, *, native: bool = False,
-                 samplerate: Optional[int] = None, channels: Optional[int] = None):
+                 samplerate: Optional[int] = None, channels: Optional[int] = None, stretch: Stretch = Stretch()):
         self.model, self.native = model, native
         self.samplerate, self.channels = samplerate, channels
         self.parser = StreamParser(self._version0_codes)
@@ -43,6 +47,9 @@ class Decompressor:
         self.written = 0
         self.peak = 0.0
         self.tags: dict[str, str] = {}
+        self.stretch = stretch
+        self._cutter: Optional[Cutter] = None
+        self._begun = False
         self._waiting: list[Packet] = []
         self._held: Optional[list[np.ndarray]] = None
         self._coder: Optional[PayloadCoder] = None
@@ -71,6 +78,33 @@ class Decompressor:
             raise
         yield from self._packets()
 
+    @property
+    def expected(self) -> Optional[int]:
+        """Samples per channel that will be given in all, None if that is unknown."""
+        first, end = self._cutter.first, self._cutter.end
+        if self.samples is None:
+            return None
+        return max(0, min(self.samples, self.samples if end is None else end) - first)
+
+    @property
+    def done(self) -> bool:
+        """Whether all of the stretch has been given."""
+        return self._cutter is not None and self._cutter.done
+
+    def seek(self, file: BinaryIO) -> None:
+        """Before the first push: move the file to the last key packet that the stretch needs, if it can seek."""
+        if self.stretch.start <= 0 or (peeked := peek_header(file)) is None:
+            return
+        start, (header, size) = file.tell(), peeked
+        list(self.push(file.read(size)))
+        self._prepare()
+        places = find_places(file, start, header, size, self._cutter.first_frame)
+        if len(places) > 1:
+            # The tags stand before the first packet.
+            list(self.push(file.read(places[0].offset - size)))
+            self.parser.jump(places[-1].frame)
+            file.seek(start + places[-1].offset)
+
     def close(self) -> None:
         """Say that no more bytes come; BitstreamError if the stream has not ended."""
         self.parser.close()
@@ -90,6 +124,7 @@ class Decompressor:
         self._decoder = self.codec.decoder_stream()
         self._mapped = min(header.channels, self.channels)
         self._resampler = Resampler(header.sample_rate, self.samplerate, self._mapped)
+        self._cutter = Cutter(self.stretch, self.codec.config, self.samplerate)
 
     def _version0_codes(self, header: Header) -> Version0CodedReader:
         self.codec = model_for_stream(header, self.model)
@@ -97,7 +132,7 @@ class Decompressor:
 
     def _packets(self) -> Iterator[np.ndarray]:
         """Decode the packets at hand, together where they are independent."""
-        packets, self._waiting = self._waiting, []
+        packets = self._ready()
         if not packets:
             return
         try:
@@ -115,35 +150,59 @@ class Decompressor:
                 for wave in self._decoder.push(block):
                     yield from self._give(wave.numpy())
 
+    def _ready(self) -> list[Packet]:
+        """The packets to decode now; before the stretch begins, those that it does not need are forgotten."""
+        packets = self._waiting
+        if not self._begun and packets:
+            needed = self._cutter.first_frame
+            keys = [index for index, packet in enumerate(packets) if packet.key and packet.position <= needed]
+            packets = packets[keys[-1]:]
+            last = packets[-1]
+            if last.position + last.frames <= needed and not last.last:
+                self._waiting = packets
+                return []
+            self._begun = True
+            self._cutter.begin(packets[0].position)
+        self._waiting = []
+        return packets
+
     def _give(self, wave: np.ndarray) -> Iterator[np.ndarray]:
-        block = self._resampler.push(map_channels(wave, self._mapped))
+        block = self._resampler.push(map_channels(self._cutter.aligned(wave), self._mapped))
         if self._held is not None:
             self._held.append(block)
-        elif block.shape[1]:
-            yield self._finish(block)
+        else:
+            yield from self._finish(block)
 
-    def _finish(self, block: np.ndarray) -> np.ndarray:
-        self.written += block.shape[1]
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
-        return map_channels(block, self.channels)
+    def _finish(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        block = self._cutter.cut(block)
+        if block.shape[1]:
+            self.written += block.shape[1]
+            self.peak = max(self.peak, float(np.abs(block).max()))
+            yield map_channels(block, self.channels)
 
     def _end(self, end: End) -> Iterator[np.ndarray]:
         self.samples = converted_length(end.samples, self.header.source_rate, self.samplerate)
         held = [*(self._held or []), self._resampler.push(map_channels(self._decoder.flush().numpy(), self._mapped)),
                 self._resampler.flush()]
         rest = np.concatenate(held, axis=1)
-        missing = self.samples - self.written
+        missing = self.samples - self._cutter.position
         extra = self.codec.config.hop_length * self.samplerate // self.header.sample_rate + TOLERANCE
         if not -TOLERANCE <= rest.shape[1] - missing <= extra or missing < 0:
-            raise BitstreamError(f"its packets hold {self.written + rest.shape[1]} samples "
+            raise BitstreamError(f"its packets hold {self._cutter.position + rest.shape[1]} samples "
                                  f"where its end promises {self.samples}")
         rest = np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
-        if missing:
-            yield self._finish(rest)
+        yield from self._finish(rest)
 
 
 def decompress(file: BinaryIO, decompressor: Decompressor) -> Iterator[np.ndarray]:
-    """All blocks `[C, T]` of the stream in a file object (which may be a pipe), as they come."""
+    """All blocks `[C, T]` of the stream in a file object (which may be a pipe), as they come.
+
+    For a stretch, a file that can seek is not read before what is needed, and none behind it.
+    """
+    decompressor.seek(file)
     for data in pieces(file):
-        yield from decompressor.push(data)
+        for block in decompressor.push(data):
+            yield block
+            if decompressor.done:
+                return
     decompressor.close()

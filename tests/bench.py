@@ -14,6 +14,7 @@ from ecdc.codec.codec import Codec
 from ecdc.decompress import BATCH
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import language_model, load_model
+from delay import main as delays
 from peers import CONFIGS, official_coded, official_model
 
 PACKET = 375
@@ -131,11 +132,14 @@ def bench_files(seconds: int, runs: int) -> None:
 @click.option("--official-seconds", default=60.0, show_default=True,
               help="Length for the official language model, which slows down until its window of 3.5 s is full.")
 @click.option("--runs", default=3, show_default=True, help="Runs to take the median of.")
-def main(seconds: int, file_seconds: int, official_seconds: float, runs: int) -> None:
+@click.option("--delay", is_flag=True, help="Measure the delay of live streams instead.")
+def main(seconds: int, file_seconds: int, official_seconds: float, runs: int, delay: bool) -> None:
     """Print speeds at 6 kbps and their ratios to the official implementation.
 
     One thread, for both, unless OMP_NUM_THREADS says otherwise.
     """
+    if delay:
+        return delays()
     print(f"{seconds} s of noise at 6 kbps, {torch.get_num_threads()} thread(s), median of {runs} runs")
     for name in ("official 24 kHz", "official 48 kHz", "bundled 24 kHz"):
         bench_codec(name, seconds, runs)

@@ -63,7 +63,7 @@ class Settings:
     def weights_at(self, step: int) -> dict[str, float]:
         """Shares of the losses in the gradient."""
         early = step < self.early and self.model is None
-        weights = {"time": 1.0, "mel": 0.5} if early else {"time": 0.3, "mel": 1.0}
+        weights = {"time": 1.0, "mel": 0.5} if early else {"time": 0.1, "mel": 1.0}
         if self.adversarial is not None and step >= self.adversarial:
             share = min(1.0, (step - self.adversarial) / self.ramp)
             weights |= {"adversarial": 0.5 * share, "feature": share}

@@ -44,6 +44,7 @@ class StreamParser:
         self.plain_bytes = 0
         self.bytes = 0
         self._checksum = 0
+        self._jumped = False
         self._last_seen = False
         self._packet_limit = 0
 
@@ -106,6 +107,11 @@ class StreamParser:
             self.ended = True
             yield End(self.header.samples, 0, 0)
 
+    def jump(self, position: int) -> None:
+        """Go on with a key packet that has so many frames before it; the whole stream's checksum is then unknown."""
+        self.buffer.clear()
+        self.position, self._checksum, self._jumped = position, 0, True
+
     def close(self) -> None:
         """Say that no more bytes come; BitstreamError if the stream has not ended."""
         if self.bytes == 0 and not self.buffer:
@@ -161,7 +167,7 @@ class StreamParser:
         return packet
 
     def _end(self, end: End) -> End:
-        if end.checksum != self._checksum:
+        if end.checksum != self._checksum and not self._jumped:
             raise BitstreamError("damaged: the checksum of the whole stream is wrong")
         if self.header.samples not in (None, end.samples):
             raise BitstreamError("damaged: header and end disagree about the length")

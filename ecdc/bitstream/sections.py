@@ -99,6 +99,24 @@ def take_section(buffer: Union[bytes, bytearray], packet_limit: int) -> Raw:
     return Raw(tag, bytes(buffer[start:end]), size)
 
 
+def section_size(head: bytes) -> int:
+    """Bytes of the whole section that begins with `head`."""
+    cursor = Cursor(head)
+    tag, length = cursor.integer(1), cursor.varint()
+    if length > MAX_BODY:
+        raise BitstreamError("damaged: it claims an impossible length")
+    return cursor.position + length + len(_checksum(tag, b"", length))
+
+
+def parse_packet_start(head: bytes, packet_frames: int) -> tuple[int, int]:
+    """(frames before, frames) of the packet that begins with `head`; frames before are 0 unless it is a key packet."""
+    cursor = Cursor(head)
+    tag = cursor.integer(1)
+    cursor.varint()
+    before = cursor.varint() if tag & TYPE == KEY_PACKET else 0
+    return before, cursor.varint() if tag & SHORT else packet_frames
+
+
 def pack_packet(packet: Packet, packet_frames: int) -> bytes:
     tag = KEY_PACKET if packet.key else PACKET
     body = varint(packet.position) if packet.key else b""

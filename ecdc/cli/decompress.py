@@ -12,9 +12,12 @@ from typing import BinaryIO, Optional
 
 import click
 
+from ..errors import EcdcError
+from ..stretch import Stretch
 from . import options
 from .compress import SUFFIX
 from .jobs import STREAM, Job, named, open_source, open_target, plan, report, run_jobs
+from .options import Duration
 from .progress import ProgressBar, clock, size
 
 LOSSLESS = (".wav", ".flac")
@@ -33,10 +36,13 @@ def derived_name(path: str) -> str:
 @click.option("--bits", type=click.Choice(["16", "24", "float"]), help="Sample format of wav and flac. [default: 16]")
 @click.option("--native", is_flag=True, help="Give the model's own rate and channels, not the source's.")
 @click.option("--rescale", is_flag=True, help="If peaks exceed full scale, make the whole quieter; decodes twice.")
+@click.option("--start", type=Duration(0), default=0.0, metavar="TIME", help="Where to begin, such as 90 or 1:02:03.5.")
+@click.option("--duration", type=Duration(0.001), metavar="TIME", help="How much to decode. [default: to the end]")
 @options.raw("output")
 @options.verbosity
 def decompress(paths: tuple[str, ...], model: Optional[str], output: Optional[str], output_dir: Optional[str],
-               force: bool, bits: Optional[str], native: bool, rescale: bool, raw: bool, rate: Optional[int],
+               force: bool, bits: Optional[str], native: bool, rescale: bool, start: float,
+               duration: Optional[float], raw: bool, rate: Optional[int],
                channels: Optional[int], sample_format: Optional[str], quiet: int, verbose: int) -> None:
     """Decompress .ecdc files to wav, flac, ogg or mp3, by the output's extension; pipes carry wav.
 
@@ -46,6 +52,7 @@ def decompress(paths: tuple[str, ...], model: Optional[str], output: Optional[st
     \b
     ecdc decompress in.ecdc out.wav
     ecdc decompress - - < in.ecdc | aplay
+    ecdc decompress in.ecdc part.flac --start 1:02:03 --duration 10
     ecdc decompress in.ecdc - --raw --rate 48000 --channels 2 > out.pcm
     """
     jobs = plan(paths, output, output_dir, lambda path: not path.endswith(SUFFIX), derived_name)
@@ -61,7 +68,8 @@ def decompress(paths: tuple[str, ...], model: Optional[str], output: Optional[st
     from ..audio.writer import check_output_format
     for job in [] if raw else jobs:
         options.usage_if_impossible(check_output_format, extension(job), bits)
-    settings = Settings(model, native, rate, channels, raw, sample_format or "s16le", bits, quiet, verbose)
+    settings = Settings(model, native, rate, channels, raw, sample_format or "s16le", bits,
+                        Stretch(start, duration), quiet, verbose)
 
     def work(job: Job) -> None:
         with open_source(job.source) as source:
@@ -87,16 +95,18 @@ class Settings:
     raw: bool
     sample_format: str
     bits: Optional[str]
+    stretch: Stretch
     quiet: int
     verbose: int
 
     def decompressor(self):
         from ..decompress import Decompressor
-        return Decompressor(self.model, native=self.native, samplerate=self.rate, channels=self.channels)
+        return Decompressor(self.model, native=self.native, samplerate=self.rate, channels=self.channels,
+                            stretch=self.stretch)
 
     def writer(self, file: BinaryIO, job: Job, decompressor):
         from ..audio.writer import PcmWriter, open_writer
-        layout = decompressor.samplerate, decompressor.channels, decompressor.samples
+        layout = decompressor.samplerate, decompressor.channels, decompressor.expected
         if self.raw:
             return PcmWriter(file, self.sample_format, *layout, header=False)
         return open_writer(file, extension(job), *layout, self.bits, decompressor.tags)
@@ -114,10 +124,12 @@ def _decode(job: Job, source: BinaryIO, target: BinaryIO, settings: Settings, ga
         for block in decompress_stream(source, decompressor):
             if writer is None:
                 writer = settings.writer(target, job, decompressor)
-                bar.set_seconds(decompressor.samples and decompressor.samples / decompressor.samplerate)
+                bar.set_seconds(decompressor.expected and decompressor.expected / decompressor.samplerate)
             writer.write(block * gain if gain != 1 else block)
             target.flush()
             bar.update(block.shape[1] / decompressor.samplerate)
+        if decompressor.written == 0 and settings.stretch.start:
+            raise EcdcError(f"it ends before {clock(settings.stretch.start)}: there is nothing to decode")
         writer = writer or settings.writer(target, job, decompressor)
         writer.close()
         target.flush()
