@@ -75,6 +75,21 @@ def run_jobs(jobs: list, work: Callable[..., None], quiet: int) -> None:
         sys.exit(1)
 
 
+@contextlib.contextmanager
+def one_line_errors(quiet: int = 0) -> Iterator[None]:
+    """For commands that are a single job: what goes wrong is said in one line, and exits 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        end_as_others_do()
+    except EcdcError as error:
+        report_error(str(error), quiet)
+        sys.exit(1)
+    except OSError as error:
+        report_error(f"{error.filename or 'ecdc'}: {error.strerror or error}", quiet)
+        sys.exit(1)
+
+
 def end_as_others_do() -> None:
     """The reader of our output has gone: die of SIGPIPE, where there is one, without a word."""
     if hasattr(signal, "SIGPIPE"):

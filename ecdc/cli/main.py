@@ -11,6 +11,7 @@ from .. import __version__
 from ..files import discard_unfinished
 from .compress import compress
 from .decompress import decompress
+from .edit import cat, cut, truncate
 from .info import info
 from .models import models
 from .test import test
@@ -22,7 +23,7 @@ def main() -> None:
     """Compress audio to a few kilobits per second with a neural codec, and back."""
 
 
-for command in (compress, decompress, info, test, models):
+for command in (compress, decompress, info, test, truncate, cat, cut, models):
     main.add_command(command)
 
 
