@@ -8,7 +8,8 @@ from typing import BinaryIO, Iterator, Optional, Union
 import numpy as np
 
 from .audio.convert import Resampler, converted_length, map_channels
-from .bitstream import End, Header, Packet, StreamParser, Tags, pieces
+from .bitstream import End, Header, Lost, Packet, RecoveringParser, Section, StreamParser, Tags, pieces
+from .conceal import Concealer, Losses
 from .entropy.payload import PayloadCoder
 from .entropy.version0 import Version0CodedReader
 from .errors import BitstreamError
@@ -31,6 +32,7 @@ class Decompressor:
         samplerate, channels: give these instead.
         stretch: give only this part. Of what lies before, only the last seconds are decoded,
             whose trace in the decoder's state can be heard.
+        recover: go on after damage; what is lost is concealed and reported in `lost`.
 
     `header`, `samplerate`, `channels` and `samples` (per channel; None for a streaming
     header) are known, that is not None, once the first block has come; `peak` is the
@@ -38,10 +40,12 @@ class Decompressor:
     """
 
     def __init__(self, model: Union[str, Path, None] = None, *, native: bool = False,
-                 samplerate: Optional[int] = None, channels: Optional[int] = None, stretch: Stretch = Stretch()):
+                 samplerate: Optional[int] = None, channels: Optional[int] = None, stretch: Stretch = Stretch(),
+                 recover: bool = False):
         self.model, self.native = model, native
         self.samplerate, self.channels = samplerate, channels
-        self.parser = StreamParser(self._version0_codes)
+        self.recover, self.lost = recover, Losses()
+        self.parser = RecoveringParser() if recover else StreamParser(self._version0_codes)
         self.codec = None
         self.samples: Optional[int] = None
         self.written = 0
@@ -60,13 +64,34 @@ class Decompressor:
 
     def push(self, data: bytes) -> Iterator[np.ndarray]:
         """Blocks `[C, T]` float32 that are complete with `data`; use the iterator up before the next push."""
+        yield from self._decoded(self.parser.push(data))
+
+    def finish(self) -> Iterator[np.ndarray]:
+        """Say that no more bytes come: blocks that damage has held back; BitstreamError as `close` has it."""
+        if not self.recover:
+            self.close()
+            return
+        yield from self._decoded(self.parser.close())
+        if self.parser.packets == 0:
+            raise BitstreamError("damaged: no packet of it is good")
+        if not self.parser.ended:
+            rest = self._rest()
+            # Beyond what the header promises there is padding only.
+            yield from self._finish(rest if self.samples is None else
+                                    rest[:, :max(0, self.samples - self._cutter.position)])
+            self.lost.cut_off = self._cutter.position / self.samplerate
+
+    def _decoded(self, sections: Iterator[Union[Section, Lost]]) -> Iterator[np.ndarray]:
         try:
-            for section in self.parser.push(data):
+            for section in sections:
                 self._prepare()
                 if isinstance(section, Packet):
                     self._waiting.append(section)
                     if len(self._waiting) == BATCH:
                         yield from self._packets()
+                elif isinstance(section, Lost):
+                    yield from self._packets()
+                    yield from self._conceal(section)
                 elif isinstance(section, Tags):
                     self.tags = section.values
                 elif isinstance(section, End):
@@ -121,7 +146,7 @@ class Decompressor:
         # The packets of version 0 come plainly packed.
         lm = language_model_for_stream(header, self.codec) if header.version else None
         self._coder = PayloadCoder(self.codec.config, header.n_codebooks, lm)
-        self._decoder = self.codec.decoder_stream()
+        self._decoder = Concealer(self.codec)
         self._mapped = min(header.channels, self.channels)
         self._resampler = Resampler(header.sample_rate, self.samplerate, self._mapped)
         self._cutter = Cutter(self.stretch, self.codec.config, self.samplerate)
@@ -148,7 +173,7 @@ class Decompressor:
                 self._held = []
             for block in blocks:
                 for wave in self._decoder.push(block):
-                    yield from self._give(wave.numpy())
+                    yield from self._give(wave)
 
     def _ready(self) -> list[Packet]:
         """The packets to decode now; before the stretch begins, those that it does not need are forgotten."""
@@ -182,16 +207,37 @@ class Decompressor:
 
     def _end(self, end: End) -> Iterator[np.ndarray]:
         self.samples = converted_length(end.samples, self.header.source_rate, self.samplerate)
-        held = [*(self._held or []), self._resampler.push(map_channels(self._decoder.flush().numpy(), self._mapped)),
-                self._resampler.flush()]
-        rest = np.concatenate(held, axis=1)
+        rest = self._rest()
         missing = self.samples - self._cutter.position
         extra = self.codec.config.hop_length * self.samplerate // self.header.sample_rate + TOLERANCE
-        if not -TOLERANCE <= rest.shape[1] - missing <= extra or missing < 0:
+        if self.recover:
+            if missing - rest.shape[1] > TOLERANCE:
+                self.lost.add((self._cutter.position + rest.shape[1]) / self.samplerate,
+                              (missing - rest.shape[1]) / self.samplerate)
+        elif not -TOLERANCE <= rest.shape[1] - missing <= extra or missing < 0:
             raise BitstreamError(f"its packets hold {self._cutter.position + rest.shape[1]} samples "
                                  f"where its end promises {self.samples}")
+        missing = max(0, missing)
         rest = np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
         yield from self._finish(rest)
+
+
+    def _rest(self) -> np.ndarray:
+        """What decoder and resampler still hold."""
+        held = [*(self._held or []), self._resampler.push(map_channels(self._decoder.flush(), self._mapped)),
+                self._resampler.flush()]
+        return np.concatenate(held, axis=1)
+
+    def _conceal(self, lost: Lost) -> Iterator[np.ndarray]:
+        header = self.header
+        self.lost.add(lost.position * header.hop_length / header.sample_rate,
+                      lost.frames * header.hop_length / header.sample_rate)
+        if not self._begun:
+            # A stretch begins behind it, or in it: then with silence.
+            self._begun = True
+            self._cutter.begin(lost.position)
+        for wave in self._decoder.conceal(lost.frames):
+            yield from self._give(wave)
 
 
 def decompress(file: BinaryIO, decompressor: Decompressor) -> Iterator[np.ndarray]:
@@ -199,10 +245,11 @@ def decompress(file: BinaryIO, decompressor: Decompressor) -> Iterator[np.ndarra
 
     For a stretch, a file that can seek is not read before what is needed, and none behind it.
     """
-    decompressor.seek(file)
+    if not decompressor.recover:
+        decompressor.seek(file)
     for data in pieces(file):
         for block in decompressor.push(data):
             yield block
             if decompressor.done:
                 return
-    decompressor.close()
+    yield from decompressor.finish()

@@ -100,13 +100,13 @@ def join(sources: Iterable[ContextManager[BinaryIO]], target: BinaryIO,
             for packet in sections:
                 # One is held back: it may be the last.
                 if last is not None:
-                    target.write(_copied(writer, last, last=False))
+                    target.write(copied(writer, last, last=False))
                 last = packet
                 length.add(packet)
             samples = before + sections.samples
     if last is None:
         raise EcdcError("there is nothing to join")
-    target.write(_copied(writer, last, last=True))
+    target.write(copied(writer, last, last=True))
     target.write(writer.finish(samples))
 
 
@@ -158,17 +158,17 @@ def cut(source: BinaryIO, target: BinaryIO, start: float, duration: Optional[flo
             target.write(writer.start(sections.tags))
         # One is held back: it may be the last.
         for each in waiting[:-1]:
-            target.write(_copied(writer, each, last=False))
+            target.write(copied(writer, each, last=False))
         del waiting[:-1]
     until = sections.samples if until is None else until
     if writer is None or until <= first:
         raise EcdcError(f"it ends at {sections.samples / rate:.2f} s, before what is to be cut out")
-    target.write(_copied(writer, waiting[-1], last=True))
+    target.write(copied(writer, waiting[-1], last=True))
     target.write(writer.finish(until - before))
     return Range(before / rate, until / rate)
 
 
-def _copied(writer: StreamWriter, packet: Packet, last: bool) -> bytes:
+def copied(writer: StreamWriter, packet: Packet, last: bool) -> bytes:
     return writer.packet(packet.payload, packet.frames, key=packet.key, last=last, plain=packet.plain)
 
 

@@ -46,7 +46,7 @@ class StreamParser:
         self._checksum = 0
         self._jumped = False
         self._last_seen = False
-        self._packet_limit = 0
+        self.packet_limit = 0
 
     def push(self, data: bytes) -> Iterator[Section]:
         """The sections that are complete with `data`. The iterator must be used up before the next push."""
@@ -71,7 +71,7 @@ class StreamParser:
     def _header(self) -> None:
         old = len(self.buffer) > 4 and self.buffer[:4] == MAGIC and self.buffer[4] == 0
         self.header, self.header_bytes = parse_header0(self.buffer) if old else parse_header(self.buffer)
-        self._packet_limit = packet_limit(self.header.packet_frames, self.header.n_codebooks,
+        self.packet_limit = packet_limit(self.header.packet_frames, self.header.n_codebooks,
                                           self.header.bits_per_code)
         self._consume(self.header_bytes)
         if old:
@@ -132,7 +132,7 @@ class StreamParser:
 
     def _section(self) -> tuple[Optional[Section], int]:
         try:
-            raw = take_section(self.buffer, self._packet_limit)
+            raw = take_section(self.buffer, self.packet_limit, self.position)
             return self._parse(raw), raw.size
         except BitstreamError as error:
             raise BitstreamError(f"{self._where()}: {error}") from None

@@ -68,20 +68,26 @@ class Raw(NamedTuple):
     size: int
 
 
-def _checksum(tag: int, data: bytes, body_length: int) -> bytes:
-    if tag & TYPE == PACKET and body_length <= SMALL_BODY:
+def _checksum(tag: int, data: bytes, body_length: int, position: int) -> bytes:
+    if tag & TYPE != PACKET:
+        return zlib.crc32(data).to_bytes(4, "little")
+    # A continuing packet does not say where it stands; its checksum knows, so that none goes missing unnoticed.
+    data = position.to_bytes(8, "little") + data
+    if body_length <= SMALL_BODY:
         return binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "little")
     return zlib.crc32(data).to_bytes(4, "little")
 
 
-def pack_section(tag: int, body: bytes) -> bytes:
+def pack_section(tag: int, body: bytes, position: int = 0) -> bytes:
+    """`position`: frames before a packet."""
     data = bytes([tag]) + varint(len(body)) + body
-    return data + _checksum(tag, data, len(body))
+    return data + _checksum(tag, data, len(body), position)
 
 
-def take_section(buffer: Union[bytes, bytearray], packet_limit: int) -> Raw:
+def take_section(buffer: Union[bytes, bytearray], packet_limit: int, position: int = 0) -> Raw:
     """The section at the front of `buffer`; Incomplete if more bytes must come.
 
+    `position`: frames before it, which the checksum of a continuing packet depends on.
     `packet_limit`: the most bytes a packet's body can have. Without it, a live stream
     with one damaged length would be waited on for megabytes.
     """
@@ -91,10 +97,10 @@ def take_section(buffer: Union[bytes, bytearray], packet_limit: int) -> Raw:
         raise BitstreamError("damaged: it claims an impossible length")
     start = cursor.position
     end = start + length
-    size = end + len(_checksum(tag, b"", length))
+    size = end + len(_checksum(tag, b"", length, 0))
     if len(buffer) < size:
         raise Incomplete
-    if _checksum(tag, bytes(buffer[:end]), length) != bytes(buffer[end:size]):
+    if _checksum(tag, bytes(buffer[:end]), length, position) != bytes(buffer[end:size]):
         raise BitstreamError("damaged: its checksum is wrong")
     return Raw(tag, bytes(buffer[start:end]), size)
 
@@ -105,7 +111,7 @@ def section_size(head: bytes) -> int:
     tag, length = cursor.integer(1), cursor.varint()
     if length > MAX_BODY:
         raise BitstreamError("damaged: it claims an impossible length")
-    return cursor.position + length + len(_checksum(tag, b"", length))
+    return cursor.position + length + len(_checksum(tag, b"", length, 0))
 
 
 def parse_packet_start(head: bytes, packet_frames: int) -> tuple[int, int]:
@@ -125,7 +131,7 @@ def pack_packet(packet: Packet, packet_frames: int) -> bytes:
         body += varint(packet.frames)
     tag |= LAST if packet.last else 0
     tag |= PLAIN if packet.plain else 0
-    return pack_section(tag, body + packet.payload)
+    return pack_section(tag, body + packet.payload, packet.position)
 
 
 def packed_size(n_codebooks: int, frames: int, bits: int) -> int:

@@ -1,4 +1,4 @@
-"""`ecdc truncate`, `ecdc cat`, `ecdc cut`: streams into streams."""
+"""`ecdc truncate`, `ecdc cat`, `ecdc cut`, `ecdc repair`: streams into streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from ..errors import naming
 from . import options
-from .jobs import STREAM, Job, named, one_line_errors, open_source, open_target, report, run_jobs
+from .jobs import STREAM, Job, named, one_line_errors, open_source, open_target, report, report_losses, run_jobs
 from .options import Duration
 from .progress import clock
 
@@ -92,5 +92,30 @@ def cut(source: str, target: str, start: float, duration: Optional[float], model
         with open_source(job.source) as file, open_target(job, force) as out:
             found = cut_stream(file, out, start, duration, model)
         report(f"{job.source}: {clock(found.start)} to {clock(found.end)} to {named(job.target)}", quiet)
+
+    run_jobs([Job(source, target)], work, quiet)
+
+
+@click.command(short_help="Make a whole .ecdc file of what is good in a damaged one.")
+@SOURCE
+@TARGET
+@options.model
+@FORCE
+@options.verbosity
+def repair(source: str, target: str, model: Optional[str], force: bool, quiet: int, verbose: int) -> None:
+    """Keep the good packets of a damaged stream, put silence where others are lost, and write its end anew.
+
+    A stream that a crash has cut off ends after its last whole packet.
+
+    \b
+    ecdc repair damaged.ecdc whole.ecdc
+    """
+    from ..repair import repair as repair_stream
+
+    def work(job: Job) -> None:
+        with open_source(job.source) as file, open_target(job, force) as out:
+            losses = repair_stream(file, out, model)
+        report_losses(job.source, losses, quiet)
+        report(f"{job.source} to {named(job.target)}: {losses.seconds:.2f} s lost", quiet)
 
     run_jobs([Job(source, target)], work, quiet)

@@ -13,6 +13,7 @@ import click
 
 from ..errors import EcdcError, naming
 from ..files import open_output
+from .progress import clock
 
 STREAM = "-"
 
@@ -101,6 +102,14 @@ def end_as_others_do() -> None:
 def report_error(message: str, quiet: int) -> None:
     if quiet < 2:
         click.echo(f"ecdc: {message}", err=True)
+
+
+def report_losses(name: str, losses, quiet: int) -> None:
+    """What was lost of a damaged stream, one line for each stretch."""
+    for begin, end in losses.stretches:
+        report(f"{name}: lost {clock(begin)} to {clock(end)}", quiet)
+    if losses.cut_off is not None:
+        report(f"{name}: cut off at {clock(losses.cut_off)}", quiet)
 
 
 def report(message: str, quiet: int) -> None:

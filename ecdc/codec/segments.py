@@ -103,6 +103,11 @@ class SegmentDecoder:
     def push(self, block: Block) -> Iterator[Tensor]:
         yield self._decode(block)
 
+    def push_silence(self) -> Tensor:
+        """A segment of silence in place of one that is lost."""
+        config = self.codec.config
+        return self.overlap_add.push(torch.zeros(1, config.channels, config.block_frames * config.hop_length))[0]
+
     @torch.inference_mode()
     def _decode(self, block: Block) -> Tensor:
         codes = torch.from_numpy(block.codes.astype(np.int64))[None]
