@@ -11,7 +11,7 @@ import numpy as np
 from .codec.config import CodecConfig
 
 # The trace of what was before, in the decoder's LSTM: after this long it is below -60 dB in most
-# music and all speech that was measured (docs/FORMAT.md, "Seeking").
+# music and all speech that was measured (docs/STREAMS.md, "Seeking").
 LSTM_SECONDS = 20.0
 # Without LSTM a decoder sees some tens of frames.
 PREROLL_SECONDS = 1.0

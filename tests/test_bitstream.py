@@ -95,7 +95,7 @@ def test_section_bytes():
     tags = with_crc(b"\x03\x08\x05title\x01x")
     first = with_crc(b"\x02\x29\x00" + b"a" * 40)
     second = b"\x01\x28" + b"b" * 40
-    second += crc16(second).to_bytes(2, "little")
+    second += crc16((4).to_bytes(8, "little") + second).to_bytes(2, "little")
     third = with_crc(b"\x72\x20\x08\x03" + b"c" * 30)
     offsets = len(HEADER.pack()) + len(tags), len(first) + len(second)
     index = with_crc(bytes([4, 5, 2, 0, offsets[0], 8, offsets[1]]))

@@ -11,6 +11,7 @@ from ecdc.cli.main import main
 
 README = (ROOT / "README.md").read_text()
 MODELS = (ROOT / "docs" / "MODELS.md").read_text()
+STREAMS = (ROOT / "docs" / "STREAMS.md").read_text()
 
 
 def all_commands(group: click.Group = main) -> list[click.Command]:
@@ -20,7 +21,7 @@ def all_commands(group: click.Group = main) -> list[click.Command]:
 
 def commands() -> list[list[str]]:
     """Arguments of every `ecdc` in the shell blocks of README and docs, and in the commands' own help."""
-    text = "\n".join(re.findall(r"```\n(.*?)```", README + MODELS, re.S)) + "".join(c.help for c in all_commands())
+    text = "\n".join(re.findall(r"```\n(.*?)```", README + MODELS + STREAMS, re.S)) + "".join(c.help for c in all_commands())
     found = []
     for line in text.splitlines():
         for part in line.split("|"):
@@ -62,7 +63,7 @@ def test_training_examples_parse(tmp_path, monkeypatch):
 
 def test_there_are_examples():
     names = {arguments[0] for arguments in commands()}
-    assert names == {"compress", "decompress", "info", "test", "models"} and len(commands()) > 12
+    assert names == set(main.commands) and len(commands()) > 12
 
 
 def test_first_block_is_the_two_commands():

@@ -165,7 +165,8 @@ class RecoveringParser:
                 yield parse_tags(raw)
             elif kind in (PACKET, KEY_PACKET):
                 yield from self._packet(raw, kind == KEY_PACKET)
-        except BitstreamError:
+        except (BitstreamError, Incomplete):
+            # Its checksum is right, but not what is in it.
             self.damaged += 1
 
     def _packet(self, raw: Raw, key: bool) -> Iterator[Union[Section, Lost]]:
