@@ -19,8 +19,9 @@ from .stretch import Cutter, Stretch
 
 # What rounding in the resamplers of both sides can cost at the very end, in samples.
 TOLERANCE = 4
-# Packets that are decoded together, if that many are at hand.
-BATCH = 64
+# Packets that are decoded together, if that many are at hand. More would be a quarter faster, but take more memory
+# for an hour than for a minute.
+BATCH = 20
 
 
 class Decompressor:

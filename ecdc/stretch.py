@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Optional
-
-import numpy as np
+from typing import TYPE_CHECKING, Optional
 
 from .codec.config import CodecConfig
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # The trace of what was before, in the decoder's LSTM: after this long it is below -60 dB in most
 # music and all speech that was measured (docs/STREAMS.md, "Seeking").
