@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecdc.codec.codec import Codec
 from ecdc.entropy.convert import POSITION_SECONDS, convert
 from ecdc.entropy.float_model import HEADS, WINDOW_SECONDS, FloatLanguageModel, load_float_model
 from ecdc.entropy.language_model import LanguageModel
@@ -20,9 +19,9 @@ from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import load_model
 from ecdc.models.registry import LANGUAGE_MODEL
 
-from .data import Crops, scan
+from .data import Crops, Source, scan
 from .optimizer import Optimizer
-from .processes import rank, run
+from .processes import rank, run, world
 
 TRAINED_SECONDS = 5
 PIECE_SECONDS = 10
@@ -43,23 +42,39 @@ class LmSettings:
     seed: int = 0
 
 
+def collect(folder: Path, sources: list[Source], cache: Path, settings: LmSettings) -> None:
+    """Write codes [N, K, T] int16 of the model in `folder`, mixed as for the codec's training, to `cache`."""
+    pieces = max(2, round(settings.hours * 3600 / PIECE_SECONDS))
+    run(_collect, settings.processes, folder, sources, cache, pieces, settings.seed)
+    parts = [_part(cache, number) for number in range(settings.processes)]
+    torch.save(torch.cat([torch.load(part, weights_only=True) for part in parts]), cache)
+    for part in parts:
+        part.unlink()
+
+
+def _part(cache: Path, number: int) -> Path:
+    return cache.with_name(f"{cache.name}.{number}")
+
+
 @torch.inference_mode()
-def collect(codec: Codec, crops: Crops, pieces: int, seed: int) -> Tensor:
-    """Codes [N, K, T] int16 of so many pieces, mixed as for the codec's training."""
-    codes, config = [], codec.config
+def _collect(folder: Path, sources: list[Source], cache: Path, pieces: int, seed: int) -> None:
+    """One process's share of the pieces."""
+    codec = load_model(folder)
+    config, codes = codec.config, []
+    crops = Crops(sources, config.sample_rate, config.channels)
     length = PIECE_SECONDS * config.sample_rate
     if config.segment is not None:
         length = (int(PIECE_SECONDS / config.segment) - 1) * config.segment_stride + config.segment_length
-    for number in range(pieces):
+    for number in range(rank(), pieces, world()):
         random = np.random.default_rng([seed, 1, number])
         wave = torch.from_numpy(crops.batch(random, 1, length))
         # Of segments the whole ones: each is coded for itself, the model sees them in a row.
         segments = [part.codes[0] for part in codec.encode(wave)
                     if config.segment is None or part.codes.shape[2] == config.block_frames]
         codes.append(torch.cat(segments, dim=1).to(torch.int16))
-        if number % 100 == 0 and rank() == 0:
+        if rank() == 0 and len(codes) % 50 == 1:
             print(f"\rcodes of {number}/{pieces} pieces", end="", file=sys.stderr, flush=True)
-    return torch.stack(codes)
+    torch.save(torch.stack(codes), _part(cache, rank()))
 
 
 def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings) -> None:
@@ -68,9 +83,7 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
     sources = scan(audio, state.with_suffix(".index"))
     cache = state.with_suffix(".codes")
     if not cache.exists():
-        crops = Crops(sources, codec.config.sample_rate, codec.config.channels)
-        codes = collect(codec, crops, max(2, round(settings.hours * 3600 / PIECE_SECONDS)), settings.seed)
-        torch.save(codes, cache)
+        collect(folder, sources, cache, settings)
     run(_train, settings.processes, settings, codec.config.frame_rate, cache, state)
     saved = torch.load(state, weights_only=True)
     model = load_float_model(saved["averaged"], codec.config.frame_rate)
