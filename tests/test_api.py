@@ -165,3 +165,12 @@ def test_every_bundled_model_loads():
 
 def test_golden_files_have_info():
     assert ecdc.info(GOLDEN / "streaming.ecdc").streaming and not ecdc.info(GOLDEN / "chunked.ecdc").streaming
+
+
+def test_bundled_files_stay_small():
+    from ecdc.models.finding import BUNDLED
+    files = [path for path in BUNDLED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 40e6
+    for name in bundled_models():
+        assert {path.name for path in files if path.parent.name == name} >= {"config.json", "weights.safetensors"}
+    assert ecdc.load_model().folder / "exact_lm.safetensors" in files

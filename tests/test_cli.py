@@ -114,9 +114,10 @@ def test_bandwidths(tmp_path, short_wav):
 
 def test_sample_rate_chooses_the_model(tmp_path, short_wav):
     check(ecdc("compress", "-r", "24", short_wav, tmp_path / "x.ecdc"))
-    done = ecdc("compress", "-r", "48", short_wav, tmp_path / "y.ecdc")
-    assert done.returncode == 1 and b"no 48 kHz model comes with this version: pass a model folder" in done.stderr
-    check(ecdc("compress", "-r", "48", "-m", TINY_STEREO, "-b", "3", short_wav, tmp_path / "y.ecdc"))
+    check(ecdc("compress", "-r", "48", short_wav, tmp_path / "y.ecdc"))
+    info = json.loads(check(ecdc("info", "--json", tmp_path / "y.ecdc")).stdout)
+    assert (info["model"], info["model_samplerate"], info["model_channels"]) == ("ecdc_48khz", 48000, 2)
+    check(ecdc("compress", "-r", "48", "-m", TINY_STEREO, "-b", "3", short_wav, tmp_path / "z.ecdc"))
     done = ecdc("compress", "-r", "24", "-m", TINY_STEREO, short_wav, tmp_path / "z.ecdc")
     assert done.returncode == 1 and b"works at 48000 Hz, not at 24000 Hz" in done.stderr
     named = check(ecdc("compress", "--model", "ecdc_24khz", short_wav, "-"))
