@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # The trace of what was before, in the decoder's LSTM: after this long it is below -60 dB in most
 # music and all speech that was measured (docs/STREAMS.md, "Seeking").
 LSTM_SECONDS = 20.0
-# Without LSTM a decoder sees some tens of frames.
-PREROLL_SECONDS = 1.0
+# The resampler looks back, too.
+RESAMPLER_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Cutter:
         if config.segment is not None:
             # The segment before overlaps.
             return max(0, sample // config.segment_stride - 1) * config.block_frames
-        preroll = LSTM_SECONDS if config.lstm_layers else PREROLL_SECONDS
-        return max(0, sample // config.hop_length - math.ceil(preroll * config.frame_rate))
+        preroll = LSTM_SECONDS if config.lstm_layers else RESAMPLER_SECONDS
+        return max(0, sample // config.hop_length - config.decoder_memory - math.ceil(preroll * config.frame_rate))
 
     def begin(self, frame: int) -> None:
         """Decoding begins with this frame."""

@@ -1,5 +1,7 @@
 """The codec core against the official package with random weights, and streams against whole signals."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -153,6 +155,22 @@ def test_fingerprint_tells_weights_and_configurations_apart():
     assert Codec.from_state(other, state).fingerprint != first
 
 
+@pytest.mark.parametrize("change", ({}, {"bottleneck_layers": 4}, {"causal": False, "bottleneck_layers": 2},
+                                    {"ratios": (4, 2), "kernel_size": 5, "n_residual_layers": 3}))
+def test_a_decoder_remembers_as_long_as_it_says(change):
+    torch.manual_seed(0)
+    config = CodecConfig(n_filters=4, dimension=8, codebooks=1, norm="none", pad_mode="constant", lstm_layers=0)
+    config = dataclasses.replace(config, **change)
+    decoder = Codec(config).double().decoder
+    latents = torch.randn(1, 8, 100, dtype=torch.double)
+    other = latents.clone()
+    other[..., 20] += 1
+    with torch.inference_mode():
+        changed = (decoder(latents) - decoder(other)).abs().amax((0, 1)).nonzero()[:, 0]
+    last = int(changed.max()) // config.hop_length - 20
+    assert last == config.decoder_memory if config.causal else 0 < last <= config.decoder_memory
+
+
 def test_bandwidths():
     config = CodecConfig(name="x")
     assert [config.codebooks_for(rate) for rate in (0.75, 1.5, 3, 4.5, 6, 12, 24)] == [1, 2, 4, 6, 8, 16, 32]
@@ -165,7 +183,7 @@ def test_bandwidths():
 @pytest.mark.parametrize("change", (
     {"ratios": ()}, {"n_filters": 0}, {"n_filters": 10 ** 9}, {"norm": "layer_norm"}, {"codebook_size": 1000},
     {"pad_mode": "replicate"}, {"normalize": True}, {"norm": "time_group_norm"}, {"channels": 7},
-    {"sample_rate": "fast"}, {"segment": 1e9}, {"activation": "ReLU"}))
+    {"sample_rate": "fast"}, {"bottleneck_layers": 9}, {"segment": 1e9}, {"activation": "ReLU"}))
 def test_impossible_configurations(change):
     with pytest.raises(ModelError):
         CodecConfig.from_mapping(change)

@@ -22,6 +22,7 @@ from training.corpus import _decode_group, plan, trimmed
 from training.data import Crops, scan
 from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
 from training.export import export_codec
+from training.initial import initial_codec
 from training.lm import LmSettings, train_lm
 from training.losses import mel_filters, mel_loss, si_snr
 from training.optimizer import Optimizer, orthogonalised
@@ -219,6 +220,30 @@ def test_exported_models_compress(settings, tmp_path):
     again = dataclasses.replace(settings, model=str(folder), config=None, steps=2)
     train(again, tmp_path / "again")
     assert torch.load(tmp_path / "again" / "state.pt", weights_only=True)["step"] == 2
+
+
+def test_a_model_grows(causal, audio, tmp_path):
+    train(causal, tmp_path / "run")
+    export_codec(tmp_path / "run", tmp_path / "small", "small")
+    old = ecdc.load_model(tmp_path / "small")
+    wave = torch.from_numpy(soundfile.read(VOICE, frames=9600, dtype="float32")[0])[None, None]
+    wider = tiny_settings(TINY | {"dimension": 12}, audio, tmp_path)
+    new = initial_codec(dataclasses.replace(wider, model=str(tmp_path / "small")))
+    with torch.inference_mode():
+        latents, before = new.encoder(wave), old.encoder(wave)
+        torch.testing.assert_close(latents[:, :8], before)
+        assert 0.01 < latents[:, 8:].std() / before.std() < 2
+        torch.testing.assert_close(new.decoder(latents), old.decoder(before))
+    grown = dataclasses.replace(tiny_settings(TINY | {"lstm_layers": 0, "bottleneck_layers": 2}, audio, tmp_path),
+                                model=str(tmp_path / "small"))
+    assert torch.equal(initial_codec(grown).decoder.model[-1].conv["conv"].weight, old.decoder.model[-1].conv["conv"].weight)
+    train(grown, tmp_path / "grown")
+    export_codec(tmp_path / "grown", tmp_path / "bigger", "bigger")
+    assert ecdc.load_model(tmp_path / "bigger").config.bottleneck_layers == 2
+    for change, said in (({"n_filters": 4}, "another n_filters"), ({"dimension": 4}, "fewer latents"),
+                         ({"ratios": [8, 5, 4]}, "another ratios")):
+        with pytest.raises(EcdcError, match=said):
+            initial_codec(dataclasses.replace(tiny_settings(TINY | change, audio, tmp_path), model=str(tmp_path / "small")))
 
 
 def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):

@@ -49,7 +49,7 @@ def _setting(name: str, kind: object, text: str):
               help="Folder to train on; may be given again. Needed at the first call.")
 @_setting("heldout", click.Path(exists=True, file_okay=False), "Folder with speech/, music/, sound/ to check on.")
 @_setting("model", str, "Model (a name or a folder) to go on from.")
-@_setting("config", click.Path(exists=True, dir_okay=False), "config.json to train from nothing.")
+@_setting("config", click.Path(exists=True, dir_okay=False), "config.json to train from nothing, or from --model grown to it.")
 @_setting("steps", click.IntRange(1), "Steps in all.")
 @_setting("batch", click.IntRange(1), "Crops for each process and step.")
 @_setting("seconds", click.FloatRange(0.1, 30), "Length of a crop (models with segments: one segment).")

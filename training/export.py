@@ -32,7 +32,7 @@ def export_codec(run: Path, folder: Path, name: str) -> None:
     if not (run / STATE).exists():
         raise EcdcError(f"{run}: no state to export yet")
     state = torch.load(run / STATE, map_location="cpu", weights_only=True)
-    config = load_model(settings.model).config if settings.model is not None else \
+    config = load_model(settings.model).config if settings.config is None else \
         CodecConfig.from_mapping(json.loads(Path(settings.config).read_text()))
     folder.mkdir(parents=True, exist_ok=True)
     values = dataclasses.asdict(dataclasses.replace(config, name=name))

@@ -15,6 +15,7 @@ from ecdc.codec.layers import ResidualBlock
 from ecdc.errors import EcdcError, ModelError
 from ecdc.models import load_model
 
+from .grow import grow
 from .settings import Settings
 
 # PyTorch's default lets the signal die: after 600 steps the output still did not depend on the input.
@@ -22,14 +23,14 @@ GAIN, FIRST, LAST, BRANCH = 1.1, 8.0, 0.1, 0.3
 
 
 def initial_codec(settings: Settings) -> Codec:
-    if settings.model is not None:
+    loaded = None if settings.model is None else load_model(settings.model)
+    if settings.config is None:
+        if loaded is None:
+            raise EcdcError("name a model to go on from, or a configuration to train from nothing")
         # A copy: loaded models are shared.
-        loaded = load_model(settings.model)
         codec = Codec(loaded.config)
         codec.load_state_dict(loaded.state_dict())
         return codec
-    if settings.config is None:
-        raise EcdcError("name a model to go on from, or a configuration to train from nothing")
     try:
         config = CodecConfig.from_mapping(json.loads(Path(settings.config).read_text()))
     except ValueError as error:
@@ -38,6 +39,8 @@ def initial_codec(settings: Settings) -> Codec:
         raise EcdcError(f"{settings.config}: train with norm \"none\" or \"time_group_norm\", weight norm is not needed")
     codec = Codec(config)
     initialise(codec)
+    if loaded is not None:
+        grow(codec, loaded)
     return codec
 
 

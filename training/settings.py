@@ -16,7 +16,8 @@ class Settings:
     """A codec's training run.
 
     `model` is the folder or name of a model to go on from, `config` the config.json of one
-    to train from nothing. `batch` counts crops of `seconds` for each process. The learning
+    to train from nothing; with both, the new one begins with the old one's weights, but its
+    own codebooks. `batch` counts crops of `seconds` for each process. The learning
     rate (Muon's; AdamW gets `adam_share` of it) rises over `warmup` steps and falls to
     zero over the last `decay` of `steps`. The first `unquantized` steps leave the quantizer
     out, the first `early` weigh waveform over spectrum. `adversarial` is the step that the
@@ -56,6 +57,10 @@ class Settings:
             return cls(**{**values, "audio": tuple(values["audio"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise EcdcError(f"{folder}: not a training run ({error})") from None
+
+    @property
+    def new_codebooks(self) -> bool:
+        return self.config is not None
 
     def rate_at(self, step: int) -> float:
         return self.rate * min(1.0, (step + 1) / self.warmup, max(0.0, (self.steps - step) / self.decay))

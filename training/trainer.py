@@ -87,13 +87,13 @@ class Trainer:
         """One step of training; returns its losses."""
         settings, step = self.settings, self.done
         torch.manual_seed(settings.seed + 7919 * step + rank())
-        if step == settings.unquantized and settings.model is None:
+        if step == settings.unquantized and settings.new_codebooks:
             self._start_codebooks()
         wave = self.batch(step)
         latents = self.codec.encoder(wave)
         losses: dict[str, Tensor] = {}
         quantized = latents
-        if step >= settings.unquantized or settings.model is not None:
+        if step >= settings.unquantized or not settings.new_codebooks:
             quantized, losses["commitment"] = self.quantizer(latents, self._bandwidths(), step)
         # The graph is cut here: the commitment's gradient joins that of the decoder's input.
         decoded_from = quantized.detach().requires_grad_()

@@ -16,8 +16,9 @@ class CodecConfig:
     """Architecture and operating points of a codec (paper sections 3.1 and 3.2).
 
     Times are in seconds, bandwidths in kbps; `ratios` are the decoder's up-sampling
-    factors in its order, the encoder's strides are their reverse. The defaults are the
-    official 24 kHz model.
+    factors in its order, the encoder's strides are their reverse. `bottleneck_layers` is
+    not in the paper: residual blocks at the frame rate, where the LSTM is or in its place.
+    The defaults are the official 24 kHz model.
     """
 
     name: str = "unnamed"
@@ -33,6 +34,7 @@ class CodecConfig:
     dilation_base: int = 2
     compress: int = 2
     lstm_layers: int = 2
+    bottleneck_layers: int = 0
     activation: str = "ELU"
     norm: str = "weight_norm"
     causal: bool = True
@@ -62,6 +64,7 @@ class CodecConfig:
             "sizes must lie between 1 and 4096": not all(1 <= size <= 4096 for size in sizes),
             "ratios must name at least one factor": not self.ratios,
             "lstm_layers must lie between 0 and 16": not 0 <= self.lstm_layers <= 16,
+            "bottleneck_layers must lie between 0 and 8": not 0 <= self.bottleneck_layers <= 8,
             "activation must be ELU": self.activation != "ELU",
             "norm must be none, weight_norm or time_group_norm":
                 self.norm not in ("none", "weight_norm", "time_group_norm"),
@@ -125,6 +128,20 @@ class CodecConfig:
     def block_frames(self) -> int:
         """Frames worked on at once: a segment, or about one second so that activations stay in cache."""
         return self.frame_rate if self.segment is None else self.frames_for(self.segment_length)
+
+    @property
+    def decoder_memory(self) -> int:
+        """Frames before its own that a sample depends on through the decoder's convolutions."""
+        def reach(layers: int) -> int:
+            return (self.residual_kernel_size - 1) * sum(self.dilation_base ** index for index in range(layers))
+
+        frames, rate = float(self.kernel_size - 1 + reach(self.bottleneck_layers)), 1
+        for ratio in self.ratios:
+            # A transposed convolution sees one step back.
+            frames += 1 / rate
+            rate *= ratio
+            frames += reach(self.n_residual_layers) / rate
+        return math.ceil(frames + (self.last_kernel_size - 1) / rate)
 
     def frames_for(self, samples: int) -> int:
         """Frames that `samples` samples of one segment (or of a whole stream) become."""

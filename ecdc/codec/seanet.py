@@ -16,6 +16,14 @@ def _residual_blocks(config: CodecConfig, channels: int) -> list[Layer]:
             for index in range(config.n_residual_layers)]
 
 
+def _context(config: CodecConfig, channels: int) -> list[Layer]:
+    """What sees further than the convolutions: an LSTM, or blocks of growing dilation, whose memory has an end."""
+    lstm = [LSTM(channels, config.lstm_layers)] if config.lstm_layers else []
+    return lstm + [ResidualBlock(channels, config.residual_kernel_size, config.dilation_base ** index, 1, True,
+                                 **_conv_options(config))
+                   for index in range(config.bottleneck_layers)]
+
+
 class Encoder(Chain):
     """T samples become ceil(T / hop_length) latent frames."""
 
@@ -27,9 +35,7 @@ class Encoder(Chain):
             layers += [*_residual_blocks(config, width), ELU(),
                        Conv1d(width, 2 * width, 2 * ratio, stride=ratio, **conv)]
             width *= 2
-        if config.lstm_layers:
-            layers.append(LSTM(width, config.lstm_layers))
-        layers += [ELU(), Conv1d(width, config.dimension, config.last_kernel_size, **conv)]
+        layers += [*_context(config, width), ELU(), Conv1d(width, config.dimension, config.last_kernel_size, **conv)]
         super().__init__(layers)
 
 
@@ -39,9 +45,7 @@ class Decoder(Chain):
     def __init__(self, config: CodecConfig):
         conv = _conv_options(config)
         width = config.n_filters * 2 ** len(config.ratios)
-        layers: list[Layer] = [Conv1d(config.dimension, width, config.kernel_size, **conv)]
-        if config.lstm_layers:
-            layers.append(LSTM(width, config.lstm_layers))
+        layers: list[Layer] = [Conv1d(config.dimension, width, config.kernel_size, **conv), *_context(config, width)]
         for ratio in config.ratios:
             layers += [ELU(), ConvTranspose1d(width, width // 2, ratio, causal=config.causal,
                                               trim_right_ratio=config.trim_right_ratio, norm=config.norm)]

@@ -61,6 +61,6 @@ def _renamed(name: str, rules) -> str:
 
 
 def transposed_layers(config: CodecConfig) -> list[int]:
-    """Indices of the transposed convolutions in the decoder: after a convolution, an LSTM, and one ELU each."""
-    first = 2 + (config.lstm_layers > 0)
+    """Indices of the transposed convolutions in the decoder: after a convolution, what sees further, and one ELU each."""
+    first = 2 + (config.lstm_layers > 0) + config.bottleneck_layers
     return [first + index * (2 + config.n_residual_layers) for index in range(len(config.ratios))]
