@@ -1,6 +1,8 @@
 """Seeking: a stretch equals the same stretch of the whole, from files and pipes, in time that the position does not change."""
 
+import dataclasses
 import io
+import json
 import os
 import subprocess
 import sys
@@ -9,13 +11,19 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+import torch
+from safetensors.torch import save_file
 
 import ecdc
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
 from ecdc.bitstream import StreamParser
+from ecdc.codec.codec import Codec
+from ecdc.codec.config import CodecConfig
 from ecdc.errors import BitstreamError
 from ecdc.stretch import Stretch
+from training.export import official_names
+from training.initial import initialise
 
 # The tiny models hold an LSTM, too, but a weak one.
 CASES = {"mono": (TINY, 24000, 1), "resampled": (TINY, 44100, 2), "odd rate": (TINY, 16000, 1),
@@ -81,6 +89,26 @@ def _unended(data: bytes, model, start: float, length: float):
         yield from decompress(io.BytesIO(data), ecdc.Decompressor(model, stretch=Stretch(start, length)))
     except BitstreamError:
         pass
+
+
+@pytest.mark.parametrize("rate", (24000, 44100, 16000))
+def test_without_lstm_a_stretch_is_exact(rate, tmp_path):
+    torch.manual_seed(0)
+    config = CodecConfig(name="short", n_filters=4, dimension=16, norm="none", pad_mode="constant", lstm_layers=0,
+                         bottleneck_layers=4, codebooks=4, codebook_size=64, bandwidths=(1.8,))
+    codec = Codec(config)
+    initialise(codec)
+    codec.quantizer.embed.normal_()
+    save_file(official_names(codec.state_dict()), tmp_path / "weights.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    file = io.BytesIO()
+    ecdc.write(file, noise(40 * rate, 1), rate, 1.8, model=tmp_path)
+    data = file.getvalue()
+    whole, _ = ecdc.read(io.BytesIO(data), model=tmp_path)
+    assert np.abs(np.diff(whole)).max() > 1e-3
+    for start in (5 * rate, 12_345, 5 * rate + 11_111, 27 * rate + 1):
+        part, _ = ecdc.read(io.BytesIO(data), rate, start, model=tmp_path)
+        np.testing.assert_allclose(part, whole[start:start + rate], rtol=0, atol=1e-5 * np.abs(whole).max())
 
 
 def test_what_is_before_is_not_read(packed):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
 from collections import defaultdict
@@ -18,6 +17,7 @@ from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
 
 from .data import CATEGORIES, examined
+from .log import append_row
 from .losses import mel_distance, si_snr
 from .plots import plot_log, plot_spectrograms
 from .settings import Settings
@@ -89,23 +89,3 @@ class Checks:
         for old in sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)[:-SAMPLES * (len(pairs) + 1)]:
             old.unlink()
         return {name: float(np.mean(values)) for name, values in scores.items()}
-
-
-def append_row(path: Path, row: dict[str, float]) -> None:
-    """Add to a CSV file whose columns may grow."""
-    rows = read_rows(path) + [{name: f"{value:.6g}" if isinstance(value, float) else value
-                               for name, value in row.items()}]
-    names = list(dict.fromkeys(name for each in rows for name in each))
-    temporary = path.with_suffix(".new")
-    with open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))

@@ -106,7 +106,7 @@ def export(run: Path, model: Path, name: Optional[str]) -> None:
 @click.option("--hours", default=5.0, show_default=True, help="Audio to take codes of.")
 @click.option("--steps", default=3000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Sequences of 5 s for each process and step.")
-@click.option("--rate", default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--rate", default=2e-3, show_default=True, help="Learning rate.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--dimension", type=click.IntRange(16, 1024), default=200, show_default=True,
               help="Width of the transformer, a multiple of 8.")

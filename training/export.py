@@ -14,7 +14,7 @@ from ecdc.codec.config import CodecConfig
 from ecdc.errors import EcdcError
 from ecdc.models import load_model
 
-from .checks import read_rows
+from .log import read_rows
 from .settings import Settings
 from .trainer import STATE
 

@@ -25,6 +25,8 @@ from .processes import rank, run, world
 
 TRAINED_SECONDS = 5
 PIECE_SECONDS = 10
+# AdamW for these, at a higher rate: after 180 steps 7.05 bits a code where Muon for all of them was at 7.35.
+TABLES, TABLE_RATE = ("emb", "linears", "inner"), 5.0
 # Of the codes, this share is never trained on.
 HELD_OUT = 0.05
 
@@ -33,7 +35,7 @@ HELD_OUT = 0.05
 class LmSettings:
     steps: int = 3000
     batch: int = 8
-    rate: float = 1e-3
+    rate: float = 2e-3
     processes: int = 2
     hours: float = 5.0
     inner: bool = False
@@ -120,7 +122,7 @@ def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> No
         model = FloatLanguageModel(codes.shape[1], int(2 ** np.ceil(np.log2(int(codes.max()) + 1))),
                                    settings.dimension, hidden=4 * settings.dimension, window=window,
                                    inner=settings.inner)
-    optimizer = Optimizer(model)
+    optimizer = Optimizer(model, TABLES)
     averaged = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     first = 0
     if path.exists():
@@ -131,15 +133,15 @@ def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> No
     for step in range(first, settings.steps):
         random = np.random.default_rng([settings.seed, step, rank()])
         batch = _sequences(codes[held_out:], random, settings.batch, length)
-        # Fewer codebooks most of the time: as streams have.
-        used = min(int(random.choice([2, 4, 8, 8, 16, 32])), batch.shape[1])
+        # Fewer codebooks most of the time, as streams have; in all processes as many, as they wait for each other.
+        used = min(int(np.random.default_rng([settings.seed, step]).choice([2, 4, 8, 8, 16, 32])), batch.shape[1])
         bits = model.bits(batch[:, :used]).mean()
         bits.backward()
         for parameter in model.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         rate = settings.rate * min(1.0, (step + 1) / 100, 4 * (settings.steps - step) / settings.steps)
-        optimizer.step(rate, rate)
+        optimizer.step(rate, TABLE_RATE * rate)
         keep = min(0.999, (1 + step) / (10 + step))
         for name, tensor in model.state_dict().items():
             averaged[name].lerp_(tensor, 1 - keep)

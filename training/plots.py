@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from torch import Tensor
 
+from .log import read_rows
 from .losses import log_mel
 
 
@@ -20,8 +20,7 @@ def _pyplot():
 def plot_log(log: Path, picture: Path) -> None:
     """Every column of a CSV log against its steps."""
     pyplot = _pyplot()
-    with open(log, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(log)
     names = [name for name in rows[0] if name not in ("step", "time")]
     columns = 4
     figure, axes = pyplot.subplots(-(-len(names) // columns), columns, figsize=(16, 3 * -(-len(names) // columns)),
