@@ -212,6 +212,9 @@ def test_exported_models_compress(settings, tmp_path):
     train(settings, run)
     export_codec(run, folder, "mine")
     model = ecdc.load_model(folder)
+    averaged = torch.load(run / "state.pt", weights_only=True)["averaged"]["quantizer.embed"]
+    largest = averaged.abs().amax(1, keepdim=True)
+    assert ((model.quantizer.embed - averaged).abs() <= largest / 250 + 1e-7).all() and largest.max() > 0
     assert model.config.name == "mine" and "Steps: 6" in (folder / "README.md").read_text()
     data, rate = soundfile.read(VOICE, frames=24000)
     ecdc.write(tmp_path / "a.ecdc", data, rate, model=folder, bandwidth=model.config.bandwidths[-1])

@@ -20,10 +20,13 @@ from .trainer import STATE
 
 
 def official_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Official state-dict names, in float16."""
+    """Official state-dict names; in float16, the codebooks as bytes with a factor for each dimension."""
     named = {name: tensor.half().contiguous() for name, tensor in state.items() if name != "quantizer.embed"}
     for k, embed in enumerate(state["quantizer.embed"]):
-        named[f"quantizer.vq.layers.{k}._codebook.embed"] = embed.half().contiguous()
+        scale = (embed.abs().amax(0) / 127).clamp(min=1e-9)
+        prefix = f"quantizer.vq.layers.{k}._codebook."
+        named[prefix + "embed"] = (embed / scale).round().to(torch.int8)
+        named[prefix + "embed_scale"] = scale
     return named
 
 
