@@ -1,8 +1,6 @@
 """Seeking: a stretch equals the same stretch of the whole, from files and pipes, in time that the position does not change."""
 
-import dataclasses
 import io
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import save_file
 
 import ecdc
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
@@ -22,7 +19,7 @@ from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
 from ecdc.errors import BitstreamError
 from ecdc.stretch import Stretch
-from training.export import official_names
+from training.export import save_model
 from training.initial import initialise
 
 # The tiny models hold an LSTM, too, but a weak one.
@@ -99,8 +96,7 @@ def test_without_lstm_a_stretch_is_exact(rate, tmp_path):
     codec = Codec(config)
     initialise(codec)
     codec.quantizer.embed.normal_()
-    save_file(official_names(codec.state_dict()), tmp_path / "weights.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    save_model(tmp_path, config, codec.state_dict())
     file = io.BytesIO()
     ecdc.write(file, noise(40 * rate, 1), rate, 1.8, model=tmp_path)
     data = file.getvalue()

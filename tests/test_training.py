@@ -15,13 +15,16 @@ import torch
 
 import ecdc
 from conftest import MUSIC, ROOT, VOICE
+from ecdc.codec.codec import Codec
 from ecdc.codec.quantizer import ResidualVectorQuantizer
 from ecdc.errors import EcdcError
+from ecdc.models.importing import import_model
+from ecdc.models.known import KNOWN
 from training.balancer import Balancer
 from training.corpus import _decode_group, plan, trimmed
 from training.data import Crops, scan
 from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
-from training.export import export_codec
+from training.export import export_codec, save_model
 from training.initial import initial_codec
 from training.lm import LmSettings, train_lm
 from training.losses import mel_filters, mel_loss, si_snr
@@ -223,6 +226,17 @@ def test_exported_models_compress(settings, tmp_path):
     again = dataclasses.replace(settings, model=str(folder), config=None, steps=2)
     train(again, tmp_path / "again")
     assert torch.load(tmp_path / "again" / "state.pt", weights_only=True)["step"] == 2
+
+
+def test_an_exported_file_is_imported_as_what_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECDC_HOME", str(tmp_path / "home"))
+    torch.manual_seed(0)
+    codec = Codec(KNOWN["encodec_24khz"].config)
+    codec.quantizer.embed.normal_()
+    save_model(tmp_path / "mine", codec.config, codec.state_dict())
+    imported = ecdc.load_model(import_model(tmp_path / "mine" / "weights.safetensors", "mine"))
+    assert torch.equal(imported.quantizer.embed, ecdc.load_model(tmp_path / "mine").quantizer.embed)
+    torch.testing.assert_close(imported.quantizer.embed, codec.quantizer.embed, rtol=0, atol=0.03)
 
 
 def test_a_model_grows(causal, audio, tmp_path):

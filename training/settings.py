@@ -60,6 +60,7 @@ class Settings:
 
     @property
     def new_codebooks(self) -> bool:
+        """Whether the codebooks are started by this run: a configuration of its own has none yet."""
         return self.config is not None
 
     def rate_at(self, step: int) -> float:

@@ -66,7 +66,7 @@ class Trainer:
         if settings.adversarial is not None:
             self.discriminator = Discriminator(self.config.channels).to(self.device)
             self.judge_optimizer = Optimizer(self.discriminator)
-        if settings.model is not None:
+        if not settings.new_codebooks:
             with torch.no_grad():
                 self.scale = self.codec.encoder(self.batch(0)).var()
                 average([self.scale])

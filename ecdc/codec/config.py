@@ -130,6 +130,11 @@ class CodecConfig:
         return self.frame_rate if self.segment is None else self.frames_for(self.segment_length)
 
     @property
+    def context_layers(self) -> int:
+        """Layers at the frame rate, in the encoder and in the decoder: the LSTM's is one, whatever its depth."""
+        return (self.lstm_layers > 0) + self.bottleneck_layers
+
+    @property
     def decoder_memory(self) -> int:
         """Frames before its own that a sample depends on through the decoder's convolutions."""
         def reach(layers: int) -> int:
