@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import ecdc
 from checkpoints import OFFICIAL, official_checkpoint, save_official, transformers_checkpoint
-from conftest import ROOT, VOICE, check
+from conftest import VOICE, check
 from conftest import ecdc as command
 from ecdc.codec.segments import Segmenter
 from ecdc.errors import EcdcError, ModelError
@@ -270,30 +268,6 @@ def test_damage_after_installation_is_found(tmp_path, home):
     save_file({**state, name: state[name] + 1e-3}, folder / "weights.safetensors")
     done = command("models", "verify", "encodec_48khz")
     assert done.returncode == 1 and b"import it again" in done.stderr
-
-
-CONVERT = """
-import numpy, torch
-from ecdc.entropy.convert import convert
-from ecdc.entropy.float_model import FloatLanguageModel
-random = numpy.random.RandomState(3)
-model = FloatLanguageModel(4, 64, dimension=32, layers=2, heads=4, hidden=64, window=50)
-state = {name: torch.from_numpy(random.randint(-127, 128, tensor.shape) / 256.0).float()
-         for name, tensor in sorted(model.state_dict().items())}
-model.load_state_dict(state)
-print(convert(model.eval(), 100).fingerprint.hex())
-"""
-CONVERTED = "9ff6f7bc9438137a"
-
-
-@pytest.mark.parametrize("variables", (
-    {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}, {"ATEN_CPU_CAPABILITY": "default"},
-    {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3", "MKL_CBWR": "COMPATIBLE"}), ids=str)
-def test_an_imported_language_model_is_the_same_everywhere(variables):
-    """Its integers define streams: neither another machine nor a later version may change one of them."""
-    done = subprocess.run([sys.executable, "-c", CONVERT], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, **variables})
-    assert done.stdout.strip() == CONVERTED, done.stderr
 
 
 @pytest.mark.parametrize("name", VALUES)
