@@ -21,6 +21,7 @@ from ecdc.errors import EcdcError
 from ecdc.models.importing import import_model
 from ecdc.models.known import KNOWN
 from training.balancer import Balancer
+from training.cli import codec as codec_command
 from training.data import Crops, scan
 from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
 from training.export import export_codec, save_model
@@ -177,6 +178,11 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
         assert torch.allclose(tensor, one["averaged"][name], rtol=1e-4, atol=1e-6), name
     assert (whole / "log.csv").read_text().count("\n") == 3
     assert (whole / "log.png").exists() and len(list((whole / "samples").glob("*.wav"))) == 6
+
+
+def test_every_setting_has_its_option():
+    assert {option.name for option in codec_command.params} == \
+        {"run"} | {field.name for field in dataclasses.fields(Settings)}
 
 
 def test_wrong_calls_are_one_line(audio, tmp_path):

@@ -55,11 +55,17 @@ def _setting(name: str, kind: object, text: str):
 @_setting("seconds", click.FloatRange(0.1, 30), "Length of a crop (models with segments: one segment).")
 @_setting("processes", click.IntRange(1, 64), "Processes; on the CPU of one thread each.")
 @_setting("device", click.Choice(["cpu", "cuda"]), "Where to train.")
-@_setting("rate", float, "Learning rate.")
+@_setting("rate", float, "Learning rate: Muon's.")
+@_setting("adam_share", float, "AdamW's, as a share of it.")
 @_setting("warmup", click.IntRange(1), "Steps over which the rate rises.")
 @_setting("decay", click.IntRange(1), "Last steps, over which the rate falls to zero.")
+@_setting("unquantized", click.IntRange(0), "First steps without quantization, where codebooks are new.")
+@_setting("early", click.IntRange(0), "First steps with more weight on the waveform, of a model from nothing.")
 @_setting("adversarial", click.IntRange(0), "Step at which the discriminator comes in; by default never.")
+@_setting("ramp", click.IntRange(1), "Steps over which its losses rise.")
+@_setting("average", click.FloatRange(0, 1), "What the moving average of the weights keeps at each step.")
 @_setting("check_every", click.IntRange(1), "Steps from one check and row of the log to the next.")
+@_setting("save_minutes", click.FloatRange(0), "Minutes from one save to the next.")
 @_setting("seed", int, "Seed of everything random.")
 def codec(run: Path, audio: tuple[str, ...], **given: Optional[object]) -> None:
     """Train a codec in the folder RUN, or go on there; Ctrl-C saves and stops.
