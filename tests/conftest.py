@@ -45,3 +45,11 @@ def short_wav(tmp_path) -> Path:
     path = tmp_path / "short.wav"
     soundfile.write(path, data, rate)
     return path
+
+
+@pytest.fixture(scope="session")
+def voice(tmp_path_factory) -> Path:
+    """The voice as a stream."""
+    path = tmp_path_factory.mktemp("voice") / "voice.ecdc"
+    check(ecdc("compress", VOICE, path))
+    return path

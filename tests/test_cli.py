@@ -14,13 +14,6 @@ import soundfile
 from conftest import GOLDEN, MUSIC, ROOT, TINY, TINY_STEREO, VOICE, check, ecdc, noise, si_snr
 
 
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory):
-    path = tmp_path_factory.mktemp("voice") / "voice.ecdc"
-    check(ecdc("compress", VOICE, path))
-    return path
-
-
 @pytest.mark.parametrize("source", (VOICE, MUSIC), ids=("voice", "music"))
 def test_round_trip_of_real_audio(tmp_path, source):
     data, rate = soundfile.read(source, dtype="float32", always_2d=True)

@@ -1,4 +1,4 @@
-"""The exact language model: the same bits everywhere, near to the float model, and nothing inexact in its path."""
+"""The exact language model: the same bits everywhere, and near to the float model."""
 
 import os
 import subprocess

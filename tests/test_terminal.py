@@ -8,16 +8,7 @@ import subprocess
 import sys
 import termios
 
-import pytest
-
 from conftest import VOICE, check, ecdc
-
-
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory):
-    path = tmp_path_factory.mktemp("voice") / "voice.ecdc"
-    check(ecdc("compress", VOICE, path))
-    return path
 
 
 def on_terminal(arguments, **options) -> tuple[int, bytes]:
