@@ -61,6 +61,7 @@ def _setting(name: str, kind: object, text: str):
 @_setting("decay", click.IntRange(1), "Last steps, over which the rate falls to zero.")
 @_setting("unquantized", click.IntRange(0), "First steps without quantization, where codebooks are new.")
 @_setting("early", click.IntRange(0), "First steps with more weight on the waveform, of a model from nothing.")
+@_setting("similarity", click.FloatRange(0), "Weight of the ear's spectrograms' likeness, beside 1 for mel spectrograms.")
 @_setting("adversarial", click.IntRange(0), "Step at which the discriminator comes in; by default never.")
 @_setting("ramp", click.IntRange(1), "Steps over which its losses rise.")
 @_setting("average", click.FloatRange(0, 1), "What the moving average of the weights keeps at each step.")

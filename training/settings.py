@@ -20,7 +20,8 @@ class Settings:
     own codebooks. `batch` counts crops of `seconds` for each process. The learning
     rate (Muon's; AdamW gets `adam_share` of it) rises over `warmup` steps and falls to
     zero over the last `decay` of `steps`. The first `unquantized` steps leave the quantizer
-    out, the first `early` weigh waveform over spectrum. `adversarial` is the step that the
+    out, the first `early` weigh waveform over spectrum. `similarity` is the weight of that
+    loss, beside 1 for the spectrum's; 0 leaves it out. `adversarial` is the step that the
     discriminator comes in, over `ramp` steps.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     decay: int = 2000
     unquantized: int = 500
     early: int = 1200
+    similarity: float = 0.0
     adversarial: Optional[int] = None
     ramp: int = 1000
     average: float = 0.999
@@ -70,6 +72,8 @@ class Settings:
         """Shares of the losses in the gradient."""
         early = step < self.early and self.model is None
         weights = {"time": 1.0, "mel": 0.5} if early else {"time": 0.1, "mel": 1.0}
+        if self.similarity:
+            weights["similarity"] = self.similarity
         if self.adversarial is not None and step >= self.adversarial:
             share = min(1.0, (step - self.adversarial) / self.ramp)
             weights |= {"adversarial": 0.5 * share, "feature": share}

@@ -26,6 +26,7 @@ from .optimizer import Optimizer
 from .processes import average, rank, run, share, world
 from .quantizer import QuantizerTrainer
 from .settings import Settings
+from .similarity import similarity_loss
 
 STATE, INDEX = "state.pt", "index.json"
 # Its gradient at the latents is then about as long as that of the reconstruction.
@@ -100,6 +101,8 @@ class Trainer:
         output = self.codec.decoder(decoded_from)[..., :self.length]
         weights = settings.weights_at(step)
         balanced = {"time": time_loss(output, wave), "mel": mel_loss(output, wave, self.config.sample_rate)}
+        if "similarity" in weights:
+            balanced["similarity"] = similarity_loss(output, wave, self.config.sample_rate)
         if "adversarial" in weights:
             losses["discriminator"] = self._train_discriminator(wave, output.detach())
             made, real = self.discriminator(output), [[x.detach() for x in scale] for scale in self.discriminator(wave)]
