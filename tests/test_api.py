@@ -56,7 +56,8 @@ def test_parts(packed):
     whole, _ = ecdc.read(packed)
     for start, frames in ((0, 100), (44100, 22050), (352799, 100), (352800, 5), (10 ** 9, 5), (7, -1), (3, 0)):
         part, _ = ecdc.read(packed, start=start, frames=frames)
-        np.testing.assert_array_equal(part, whole[start:][:None if frames == -1 else frames])
+        # Decoded from a later packet on: the same but for float rounding.
+        np.testing.assert_allclose(part, whole[start:][:None if frames == -1 else frames], rtol=0, atol=1e-6)
 
 
 def test_shapes_and_types(tmp_path):
