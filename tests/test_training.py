@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,15 +18,21 @@ import ecdc
 from conftest import MUSIC, ROOT, VOICE
 from ecdc.codec.codec import Codec
 from ecdc.codec.quantizer import ResidualVectorQuantizer
+from ecdc.entropy.convert import convert
+from ecdc.entropy.float_model import FloatLanguageModel
+from ecdc.entropy.language_model import LanguageModel
 from ecdc.errors import EcdcError
+from ecdc.models import language_model
 from ecdc.models.importing import import_model
 from ecdc.models.known import KNOWN
+from ecdc.models.registry import LANGUAGE_MODEL
 from training.cli import codec as codec_command
 from training.data import Crops, scan
 from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
 from training.export import export_codec, save_model
 from training.initial import initial_codec
 from training.lm import LmSettings, train_lm
+from training.lm_start import float_state
 from training.optimizer import Optimizer, orthogonalised
 from training.quantizer import QuantizerTrainer
 from training.settings import Settings
@@ -244,10 +251,11 @@ def test_a_model_grows(causal, audio, tmp_path):
 
 
 def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
-    run, folder = tmp_path / "run", tmp_path / "mine"
+    run = tmp_path / "run"
     train(causal, run)
-    export_codec(run, folder, "mine")
     for inner in (False, True):
+        folder = tmp_path / f"mine-{inner}"
+        export_codec(run, folder, "mine")
         train_lm(folder, [audio], tmp_path / f"lm-{inner}.pt",
                  LmSettings(steps=2, batch=1, processes=1, hours=0.01, inner=inner))
         assert abs(float(re.search(r"exact form: (\S+) %", capsys.readouterr().err)[1])) < 1
@@ -256,3 +264,29 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
         plain = tmp_path / "b.ecdc"
         ecdc.write(plain, data, rate, model=folder, bandwidth=1.2, lm=False)
         assert np.array_equal(ecdc.read(tmp_path / "a.ecdc", model=folder)[0], ecdc.read(plain, model=folder)[0])
+    first = language_model(ecdc.load_model(folder))
+    shutil.copytree(folder, tmp_path / "further")
+    train_lm(tmp_path / "further", [audio], tmp_path / "further.pt",
+             LmSettings(steps=1, batch=1, processes=1, hours=0.01, start=str(folder), rate=0.0))
+    further = LanguageModel.load(tmp_path / "further" / LANGUAGE_MODEL)
+    assert further.config == first.config and "inner" in further.tensors
+    for name, tensor in first.tensors.items():
+        if tensor.dtype == np.int8:
+            assert np.array_equal(tensor, further.tensors[name]), name
+    with pytest.raises(EcdcError, match="the codec 4 of 16"):
+        train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start="ecdc_24khz"))
+    (tmp_path / "further" / LANGUAGE_MODEL).unlink()
+    with pytest.raises(EcdcError, match="has no language model to start from"):
+        train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start=str(tmp_path / "further")))
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_float_weights_come_back_from_an_exact_language_model(inner):
+    torch.manual_seed(3)
+    model = FloatLanguageModel(4, 64, dimension=32, layers=2, heads=4, hidden=64, window=50, inner=inner)
+    for layer in model.transformer.layers:
+        torch.nn.init.normal_(layer.norm1.weight, 1.5, 0.2), torch.nn.init.normal_(layer.norm2.bias, 0, 0.3)
+    back = FloatLanguageModel.from_state(float_state(convert(model, 100)), 4, 50)
+    codes = torch.randint(0, 64, (2, 4, 80))
+    with torch.inference_mode():
+        assert (model.bits(codes) - back.bits(codes)).abs().mean() < 0.02 < (model.bits(codes) - 6).abs().mean()

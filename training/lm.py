@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecdc.codec.config import CodecConfig
 from ecdc.entropy.convert import POSITION_SECONDS, convert
 from ecdc.entropy.float_model import HEADS, WINDOW_SECONDS, FloatLanguageModel, load_float_model
 from ecdc.entropy.language_model import LanguageModel
@@ -20,6 +21,7 @@ from ecdc.models import load_model
 from ecdc.models.registry import LANGUAGE_MODEL
 
 from .data import Crops, Source, scan
+from .lm_start import start_model, start_state
 from .optimizer import Optimizer
 from .processes import rank, run, world
 
@@ -40,7 +42,7 @@ class LmSettings:
     hours: float = 5.0
     inner: bool = False
     dimension: int = 200
-    start: Optional[Path] = None
+    start: Optional[str] = None
     seed: int = 0
 
 
@@ -82,11 +84,12 @@ def _collect(folder: Path, sources: list[Source], cache: Path, pieces: int, seed
 def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings) -> None:
     """Train, then write the exact form into the model's folder; float weights stay in the state."""
     codec = load_model(folder)
+    _first_model(codec.config, settings)  # says what is wrong before anything takes time
     sources = scan(audio, state.with_suffix(".index"))
     cache = state.with_suffix(".codes")
     if not cache.exists():
         collect(folder, sources, cache, settings)
-    run(_train, settings.processes, settings, codec.config.frame_rate, cache, state)
+    run(_train, settings.processes, settings, codec.config, cache, state)
     saved = torch.load(state, weights_only=True)
     model = load_float_model(saved["averaged"], codec.config.frame_rate)
     exact = convert(model, POSITION_SECONDS * codec.config.frame_rate)
@@ -110,18 +113,20 @@ def exact_against_float(model: FloatLanguageModel, exact: LanguageModel, codes: 
     return ideal, coded
 
 
-def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> None:
+def _first_model(config: CodecConfig, settings: LmSettings) -> FloatLanguageModel:
+    window = int(WINDOW_SECONDS * config.frame_rate)
+    if settings.start is not None:
+        return start_model(start_state(settings.start), config.codebooks, config.codebook_size, window)
+    torch.manual_seed(settings.seed)
+    return FloatLanguageModel(config.codebooks, config.codebook_size, settings.dimension,
+                              hidden=4 * settings.dimension, window=window, inner=settings.inner)
+
+
+def _train(settings: LmSettings, config: CodecConfig, cache: Path, path: Path) -> None:
+    model = _first_model(config, settings)
     codes = torch.load(cache, weights_only=True)
     held_out = max(1, int(len(codes) * HELD_OUT))
-    window, length = int(WINDOW_SECONDS * frame_rate), TRAINED_SECONDS * frame_rate
-    torch.manual_seed(settings.seed)
-    if settings.start is not None:
-        from safetensors.torch import load_file
-        model = FloatLanguageModel.from_state(load_file(settings.start), HEADS, window)
-    else:
-        model = FloatLanguageModel(codes.shape[1], int(2 ** np.ceil(np.log2(int(codes.max()) + 1))),
-                                   settings.dimension, hidden=4 * settings.dimension, window=window,
-                                   inner=settings.inner)
+    length = TRAINED_SECONDS * config.frame_rate
     optimizer = Optimizer(model, TABLES)
     averaged = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     first = 0
@@ -146,7 +151,7 @@ def _train(settings: LmSettings, frame_rate: int, cache: Path, path: Path) -> No
         for name, tensor in model.state_dict().items():
             averaged[name].lerp_(tensor, 1 - keep)
         if rank() == 0 and ((step + 1) % 200 == 0 or step + 1 == settings.steps):
-            scores = held_out_bits(averaged, codes[:held_out], window)
+            scores = held_out_bits(averaged, codes[:held_out], model.window)
             print(f"\nstep {step + 1}/{settings.steps}: held-out bits a code "
                   + ", ".join(f"{bits:.3f} ({k} codebooks)" for k, bits in scores.items()), file=sys.stderr)
             temporary = path.with_suffix(".new")
