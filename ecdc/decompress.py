@@ -19,9 +19,9 @@ from .stretch import Cutter, Stretch
 
 # What rounding in the resamplers of both sides can cost at the very end, in samples.
 TOLERANCE = 4
-# Packets that are decoded together, if that many are at hand. More would be a quarter faster, but take more memory
-# for an hour than for a minute.
-BATCH = 20
+# Packets that are decoded together, if that many are at hand. 20 would be a tenth faster, but take more memory
+# for ten hours than for a minute, which has just these.
+BATCH = 12
 
 
 class Decompressor:
