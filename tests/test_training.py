@@ -122,6 +122,8 @@ def test_crops_follow_from_the_generator_and_survive_short_files(audio, tmp_path
     assert one.shape == (8, 2, 80000) and one.dtype == np.float32 and np.array_equal(one, two)
     assert np.abs(one).max() <= 1 and (np.abs(one).max((1, 2)) > 0.01).all()
     assert not np.array_equal(one, crops.batch(np.random.default_rng(6), 8, 5 * 16000))
+    ones = [crops.single(np.random.default_rng(seed), 16000) for seed in range(3)]
+    assert all(one.shape == (2, 16000) and 0.01 < np.abs(one).max() <= 1 for one in ones)
     with pytest.raises(EcdcError, match="no audio"):
         scan([tmp_path], tmp_path / "other.json")
 

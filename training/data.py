@@ -87,7 +87,13 @@ class Crops:
 
     def mixed(self, random: np.random.Generator, length: int) -> np.ndarray:
         """A crop `[C, T]` of one source, or a mix of several."""
-        kinds = STRATEGIES[random.choice(len(STRATEGIES), p=STRATEGY_ODDS)]
+        return self._sum(random, STRATEGIES[random.choice(len(STRATEGIES), p=STRATEGY_ODDS)], length)
+
+    def single(self, random: np.random.Generator, length: int) -> np.ndarray:
+        """A crop `[C, T]` of one source, half of the time of music."""
+        return self._sum(random, ("any",), length)
+
+    def _sum(self, random: np.random.Generator, kinds: tuple[str, ...], length: int) -> np.ndarray:
         wave = sum(self._one(random, self._category(random, kind), length) for kind in kinds)
         peak = np.abs(wave).max()
         return wave / peak if peak > 1 else wave

@@ -47,7 +47,7 @@ class LmSettings:
 
 
 def collect(folder: Path, sources: list[Source], cache: Path, settings: LmSettings) -> None:
-    """Write codes [N, K, T] int16 of the model in `folder`, mixed as for the codec's training, to `cache`."""
+    """Write codes [N, K, T] int16 of the model in `folder`, of single sources as most files are, to `cache`."""
     pieces = max(2, round(settings.hours * 3600 / PIECE_SECONDS))
     run(_collect, settings.processes, folder, sources, cache, pieces, settings.seed)
     parts = [_part(cache, number) for number in range(settings.processes)]
@@ -71,7 +71,7 @@ def _collect(folder: Path, sources: list[Source], cache: Path, pieces: int, seed
         length = (int(PIECE_SECONDS / config.segment) - 1) * config.segment_stride + config.segment_length
     for number in range(rank(), pieces, world()):
         random = np.random.default_rng([seed, 1, number])
-        wave = torch.from_numpy(crops.batch(random, 1, length))
+        wave = torch.from_numpy(crops.single(random, length))[None]
         # Of segments the whole ones: each is coded for itself, the model sees them in a row.
         segments = [part.codes[0] for part in codec.encode(wave)
                     if config.segment is None or part.codes.shape[2] == config.block_frames]
