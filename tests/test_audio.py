@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from conftest import MUSIC, noise
+from ecdc.audio import wav, writer
 from ecdc.audio.convert import Resampler, check_channels, converted_length, map_channels
 from ecdc.audio.pcm import FORMATS, decode_pcm, encode_pcm
 from ecdc.audio.reader import RawFormat, open_audio
@@ -171,6 +172,39 @@ def test_more_than_4_gib_is_rf64():
         assert (reader.samples, reader.samplerate, reader.channels) == (samples, 48000, 2)
         with pytest.raises(AudioError, match="cut off"):
             list(reader.blocks())
+
+
+def test_header_grows_when_an_unknown_length_proves_too_long_for_riff(tmp_path, monkeypatch):
+    monkeypatch.setattr(wav, "RIFF_LIMIT", 1000)
+    monkeypatch.setattr(writer, "MOVED_AT_ONCE", 300)
+    wave = noise(777)
+    for name, samples in (("known.wav", len(wave)), ("unknown.wav", None)):
+        with open(tmp_path / name, "w+b") as file:
+            out = open_writer(file, "wav", 8000, 1, samples, tags={"title": "Long"})
+            out.write(wave.T)
+            out.close()
+    data = (tmp_path / "unknown.wav").read_bytes()
+    assert data == (tmp_path / "known.wav").read_bytes() and data[:4] == b"RF64"
+    assert np.allclose(soundfile.read(tmp_path / "unknown.wav")[0], wave[:, 0], atol=1e-4)
+    with open(tmp_path / "only written.wav", "wb") as file:
+        out = open_writer(file, "wav", 8000, 1)
+        out.write(wave.T)
+        out.close()
+    assert (tmp_path / "only written.wav").read_bytes()[:8] == b"RIFF\xff\xff\xff\xff"
+
+
+@pytest.mark.slow
+def test_more_than_4_gib_of_unknown_length_are_read_whole(tmp_path):
+    block, blocks = noise(1 << 20), 1025
+    with open(tmp_path / "long.wav", "w+b") as file:
+        out = open_writer(file, "wav", 48000, 1, bits="float")
+        for _ in range(blocks):
+            out.write(block.T)
+        out.close()
+    with soundfile.SoundFile(tmp_path / "long.wav") as file:
+        assert file.frames == blocks << 20
+        file.seek((blocks - 1) << 20)
+        assert np.array_equal(file.read(dtype="float32"), block[:, 0])
 
 
 @pytest.mark.parametrize("extension", ("flac", "ogg", "mp3"))

@@ -19,6 +19,7 @@ SUBTYPES = {
     "mp3": {None: "MPEG_LAYER_III"},
 }
 EXTENSIONS = ("wav", *SUBTYPES)
+MOVED_AT_ONCE = 1 << 22
 
 
 class PcmWriter:
@@ -43,12 +44,28 @@ class PcmWriter:
         if self.samples * self.channels * FORMATS[self.sample_format].size % 2:
             self.file.write(b"\0")
         if self.promised is None and self.file.seekable():
-            header = wav_header(self.sample_format, self.samplerate, self.channels, self.samples, self.tags)
-            # Beyond 4 GiB the header would be longer: then the one of unknown length stays.
-            if len(header) == len(wav_header(self.sample_format, self.samplerate, self.channels, None, self.tags)):
-                self.file.seek(0)
-                self.file.write(header)
-                self.file.seek(0, 2)
+            layout = self.sample_format, self.samplerate, self.channels
+            header, before = wav_header(*layout, self.samples, self.tags), len(wav_header(*layout, None, self.tags))
+            # Beyond 4 GiB the header is longer. What cannot be read cannot be moved, and keeps its unknown length.
+            if len(header) > before and self.file.readable():
+                _move(self.file, before, len(header) - before)
+            elif len(header) > before:
+                return
+            self.file.seek(0)
+            self.file.write(header)
+            self.file.seek(0, 2)
+
+
+def _move(file: BinaryIO, start: int, distance: int) -> None:
+    """Move all from `start` on towards the end, the last first."""
+    end = file.seek(0, 2)
+    while end > start:
+        first = max(start, end - MOVED_AT_ONCE)
+        file.seek(first)
+        block = file.read(end - first)
+        file.seek(first + distance)
+        file.write(block)
+        end = first
 
 
 class SoundfileWriter:
