@@ -277,6 +277,8 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
             assert np.array_equal(tensor, further.tensors[name]), name
     with pytest.raises(EcdcError, match="the codec 4 of 16"):
         train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start="ecdc_24khz"))
+    with pytest.raises(EcdcError, match="is not a float language model"):
+        train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start=str(folder / LANGUAGE_MODEL)))
     (tmp_path / "further" / LANGUAGE_MODEL).unlink()
     with pytest.raises(EcdcError, match="has no language model to start from"):
         train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start=str(tmp_path / "further")))

@@ -21,7 +21,7 @@ from ecdc.models import load_model
 from ecdc.models.registry import LANGUAGE_MODEL
 
 from .data import Crops, Source, scan
-from .lm_start import start_model, start_state
+from .lm_start import start_model
 from .optimizer import Optimizer
 from .processes import rank, run, world
 
@@ -114,12 +114,12 @@ def exact_against_float(model: FloatLanguageModel, exact: LanguageModel, codes: 
 
 
 def _first_model(config: CodecConfig, settings: LmSettings) -> FloatLanguageModel:
-    window = int(WINDOW_SECONDS * config.frame_rate)
     if settings.start is not None:
-        return start_model(start_state(settings.start), config.codebooks, config.codebook_size, window)
+        return start_model(settings.start, config)
     torch.manual_seed(settings.seed)
     return FloatLanguageModel(config.codebooks, config.codebook_size, settings.dimension,
-                              hidden=4 * settings.dimension, window=window, inner=settings.inner)
+                              hidden=4 * settings.dimension, window=int(WINDOW_SECONDS * config.frame_rate),
+                              inner=settings.inner)
 
 
 def _train(settings: LmSettings, config: CodecConfig, cache: Path, path: Path) -> None:

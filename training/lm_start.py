@@ -1,4 +1,4 @@
-"""Where a language model's training starts: from nothing, or from another's weights."""
+"""A language model's training that starts from another's weights, be they floats or an exact model's integers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecdc.codec.config import CodecConfig
 from ecdc.entropy.convert import GELU_STEPS, NAT_STEPS
-from ecdc.entropy.float_model import HEADS, FloatLanguageModel
+from ecdc.entropy.float_model import FloatLanguageModel, load_float_model
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.errors import EcdcError
 from ecdc.models import load_model
@@ -20,11 +21,23 @@ from ecdc.models.registry import language_model
 EPSILON = 1e-5
 
 
-def start_state(start: str) -> dict[str, Tensor]:
-    """Float weights, with official names, of a float file or of a model's exact language model.
+def start_model(start: str, config: CodecConfig) -> FloatLanguageModel:
+    """A model to train on, of a file of float weights with official names, or of a model's exact language model.
 
-    Raises EcdcError if there is no such file or model, or if it has no language model.
+    Raises EcdcError if there is no such file or model, if it has no language model, or one for other codebooks than
+    those of `config`.
     """
+    try:
+        model = load_float_model(_start_state(start), config.frame_rate)
+    except (KeyError, RuntimeError):
+        raise EcdcError(f"{start} is not a float language model: give a file of one, or a model's name or folder") from None
+    if (len(model.emb), model.codebook_size) != (config.codebooks, config.codebook_size):
+        raise EcdcError(f"the language model to start from has {len(model.emb)} codebooks of {model.codebook_size}, "
+                        f"the codec {config.codebooks} of {config.codebook_size}")
+    return model
+
+
+def _start_state(start: str) -> dict[str, Tensor]:
     if Path(start).is_file():
         return read_tensors(Path(start))
     exact = language_model(load_model(start))
@@ -82,15 +95,6 @@ def float_state(exact: LanguageModel) -> dict[str, Tensor]:
         state.update({f"inner.{k}.weight": table * step / scale
                       for k, (table, step) in enumerate(zip(exact.inner, exact.inner_scale))})
     return {name: torch.from_numpy(np.asarray(tensor, np.float32)) for name, tensor in state.items()}
-
-
-def start_model(state: dict[str, Tensor], codebooks: int, codebook_size: int, window: int) -> FloatLanguageModel:
-    """A model to train on; raises EcdcError if it is for other codebooks than these."""
-    model = FloatLanguageModel.from_state(state, HEADS, window)
-    if (len(model.emb), model.codebook_size) != (codebooks, codebook_size):
-        raise EcdcError(f"the language model to start from has {len(model.emb)} codebooks of {model.codebook_size}, "
-                        f"the codec {codebooks} of {codebook_size}")
-    return model
 
 
 def _power_of_two(value: float) -> float:

@@ -46,11 +46,11 @@ class PcmWriter:
         if self.promised is None and self.file.seekable():
             layout = self.sample_format, self.samplerate, self.channels
             header, before = wav_header(*layout, self.samples, self.tags), len(wav_header(*layout, None, self.tags))
-            # Beyond 4 GiB the header is longer. What cannot be read cannot be moved, and keeps its unknown length.
-            if len(header) > before and self.file.readable():
+            if len(header) > before:
+                # Beyond 4 GiB. What cannot be read cannot be moved, and keeps the header of unknown length.
+                if not self.file.readable():
+                    return
                 _move(self.file, before, len(header) - before)
-            elif len(header) > before:
-                return
             self.file.seek(0)
             self.file.write(header)
             self.file.seek(0, 2)
