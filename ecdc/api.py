@@ -49,7 +49,8 @@ def read(file: Source, frames: int = -1, start: int = 0, *, dtype: str = "float3
 
 
 def write(file: Source, data: np.ndarray, samplerate: int, bandwidth: float = 6.0, *,
-          model: Union[str, Path, None] = None, tags: Optional[Mapping[str, str]] = None, lm: bool = True) -> None:
+          model: Union[str, Path, None] = None, tags: Optional[Mapping[str, str]] = None, lm: bool = True,
+          best: bool = False) -> None:
     """Encode samples to an `.ecdc` file: `ecdc.write("out.ecdc", data, 44100, bandwidth=6)`.
 
     Args:
@@ -60,6 +61,7 @@ def write(file: Source, data: np.ndarray, samplerate: int, bandwidth: float = 6.
         model: name or folder; by default the bundled 24 kHz model.
         tags: to store, such as title and artist.
         lm: use the model's language model, if it has one, for fewer bits.
+        best: search for the codes that give the most for their bits, which takes longer.
 
     Raises AudioError if the samples are no audio, ModelError if the model cannot do it.
     """
@@ -70,7 +72,7 @@ def write(file: Source, data: np.ndarray, samplerate: int, bandwidth: float = 6.
                          f"not {data.dtype} {list(data.shape)}")
     full_scale = 1 if block.dtype.kind == "f" else -float(np.iinfo(block.dtype).min)
     compressor = Compressor(load_model(model), samplerate, block.shape[0], bandwidth, samples=block.shape[1],
-                            tags=tags, lm=lm)
+                            tags=tags, lm=lm, best=best)
     with _opened(file, write=True) as target:
         for index in range(0, block.shape[1], WRITE_BLOCK):
             part = block[:, index:index + WRITE_BLOCK] / full_scale

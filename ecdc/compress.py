@@ -10,13 +10,14 @@ import torch
 from .audio.convert import Resampler, check_channels, converted_length, map_channels
 from .audio.reader import BLOCK, AudioReader
 from .bitstream import LAYOUTS, Header, StreamWriter, Version0Writer
-from .codec.blocks import Block
+from .codec.blocks import Block, joined
 from .codec.codec import Codec
 from .entropy import LANGUAGE_MODEL, PLAIN
 from .entropy.language_model import LanguageModel
 from .entropy.payload import PayloadCoder
 from .errors import AudioError, ModelError
 from .models import language_model
+from .search import Search
 
 # A language model is trained on 5 s: beyond, it predicts worse (0.9 % more bits for packets of 10 s).
 PACKET_SECONDS = 5.0
@@ -39,6 +40,7 @@ class Compressor:
         downmix: average more than two channels to mono instead of refusing them.
         live: let packets continue the context of those before, so that small ones cost few
             bits; a key packet still comes about every 5 seconds.
+        best: search for the codes that give the most for their bits (`Search`), which takes longer.
         version: of the format; 0 is the official tool's, for its models, without language model.
 
     `samples` counts what was pushed, `peak` is its largest amplitude.
@@ -47,7 +49,7 @@ class Compressor:
     def __init__(self, codec: Codec, samplerate: int, channels: int, bandwidth: float = 6.0, *,
                  samples: Optional[int] = None, tags: Optional[Mapping[str, str]] = None,
                  lm: bool = True, packet_seconds: Optional[float] = None, downmix: bool = False, live: bool = False,
-                 version: int = 1):
+                 best: bool = False, version: int = 1):
         check_channels(channels, downmix)
         config = codec.config
         self.codec, self.samplerate, self.channels = codec, samplerate, channels
@@ -66,6 +68,7 @@ class Compressor:
         most = min(round(PACKET_SECONDS * config.frame_rate), model.max_frames if model else 1 << 30)
         self.packets_per_key = max(1, most // self.header.packet_frames) if live else 1
         self.coder = PayloadCoder(config, self.header.n_codebooks, model)
+        self.search = Search(codec.quantizer, self.header.n_codebooks, self.coder.coder) if best else None
         self.writer = StreamWriter(self.header) if version else Version0Writer(
             config.name, self.header.n_codebooks,
             None if samples is None else converted_length(samples, samplerate, config.sample_rate))
@@ -132,6 +135,8 @@ class Compressor:
                 break
             frames = sum(block.codes.shape[1] for block in group)
             key = self.writer.packets % self.packets_per_key == 0
+            if self.search is not None:
+                group = self.search(group, key)
             payload = self.coder.encode(group, key)
             data += self.writer.packet(payload.data, frames, key=key, last=last and not self.blocks,
                                        plain=payload.plain)
@@ -142,12 +147,11 @@ class Compressor:
         config, capacity = self.codec.config, self.header.packet_frames
         if config.segment is not None:
             return self._take_segments(last)
-        codes = np.concatenate([block.codes for block in self.blocks], axis=1)
-        if codes.shape[1] < capacity and not last:
+        if sum(block.codes.shape[1] for block in self.blocks) < capacity and not last:
             return []
-        rest = codes[:, capacity:]
-        self.blocks = [Block(rest)] if rest.shape[1] else []
-        return [Block(codes[:, :capacity])]
+        group, rest = joined(self.blocks).split(capacity)
+        self.blocks = [rest] if rest.codes.shape[1] else []
+        return [group]
 
     def _take_segments(self, last: bool) -> list[Block]:
         # A shorter segment has a packet of its own: a reader knows whole segments by the number of frames.

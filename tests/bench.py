@@ -111,6 +111,8 @@ def bench_live(coder: ModelCoder, codes: np.ndarray, they_encode: float, they_de
 def bench_files(seconds: int, runs: int) -> None:
     """Whole files with the bundled model, container and all."""
     wave = np.random.default_rng(0).standard_normal(seconds * 24000) * 0.1
+    show("ecdc_24khz", "write, with LM, best",
+         seconds / median_seconds(lambda: ecdc.write(io.BytesIO(), wave, 24000, best=True), runs))
     for lm in (True, False):
         file = io.BytesIO()
 

@@ -29,6 +29,7 @@ COLUMNS = ("kbps", "visqol", "mel", "si_snr", "pesq", "stoi")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", "models", multiple=True, help="Model name or folder; may be given again.  [default: bundled]")
 @click.option("--bandwidths", help="Such as 3,6,12.  [default: all of each model]")
+@click.option("--best", is_flag=True, help="Score each model with compress --best, too.")
 @click.option("--opus", default="6,12,16,24", show_default=True, help="Opus rates in kbps; '' for none.")
 @click.option("--mp3", default="32", show_default=True, help="MP3 rates in kbps; '' for none.")
 @click.option("--most", type=click.IntRange(1), help="Files of each category.  [default: all]")
@@ -36,14 +37,14 @@ COLUMNS = ("kbps", "visqol", "mel", "si_snr", "pesq", "stoi")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="evaluation",
               show_default=True, help="Folder for scores.csv and quality.png.")
 @click.option("--processes", default=2, show_default=True)
-def main(folder: Path, models: tuple[str, ...], bandwidths: Optional[str], opus: str, mp3: str, most: Optional[int],
-         rate: int, output: Path, processes: int) -> None:
+def main(folder: Path, models: tuple[str, ...], bandwidths: Optional[str], best: bool, opus: str, mp3: str,
+         most: Optional[int], rate: int, output: Path, processes: int) -> None:
     """Score codecs on the audio in FOLDER, whose subfolders speech/, music/ and sound/ are told apart.
 
     \b
     Example: bin/evaluate ~/corpus/heldout --opus 6,12
     """
-    wanted = _coders(models, bandwidths, opus, mp3)
+    wanted = _coders(models, bandwidths, best, opus, mp3)
     files: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         source = examined(path)
@@ -68,12 +69,12 @@ def main(folder: Path, models: tuple[str, ...], bandwidths: Optional[str], opus:
     click.echo(table(rows))
 
 
-def _coders(models: tuple[str, ...], bandwidths: Optional[str], opus: str, mp3: str) -> list[tuple]:
+def _coders(models: tuple[str, ...], bandwidths: Optional[str], best: bool, opus: str, mp3: str) -> list[tuple]:
     """What to make coders from, in any process: (function's name, its arguments)."""
     wanted: list[tuple] = []
     for model in models or (None,):
         rates = load_model(model).config.bandwidths if bandwidths is None else _rates(bandwidths)
-        wanted += [("ecdc", model, rate) for rate in rates]
+        wanted += [("ecdc", model, rate, search) for search in ((False, True) if best else (False,)) for rate in rates]
     wanted += [("opus", rate) for rate in _rates(opus)] + [("mp3", rate) for rate in _rates(mp3)]
     for each in wanted:
         _coder(each)

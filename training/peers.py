@@ -23,17 +23,17 @@ class Coder(NamedTuple):
     run: Callable[[Path], tuple[int, np.ndarray, int]]
 
 
-def ecdc_coder(model: Optional[str], bandwidth: float) -> Coder:
+def ecdc_coder(model: Optional[str], bandwidth: float, best: bool) -> Coder:
     def run(path: Path) -> tuple[int, np.ndarray, int]:
         data, rate = soundfile.read(path, dtype="float32", always_2d=True)
         file = io.BytesIO()
-        ecdc.write(file, data, rate, bandwidth=bandwidth, model=model)
+        ecdc.write(file, data, rate, bandwidth=bandwidth, model=model, best=best)
         size = file.tell()
         file.seek(0)
         return size, *ecdc.read(file, model=model)
 
     name = "ecdc" if model is None else Path(model).name
-    return Coder(f"{name} {bandwidth:g}", run)
+    return Coder(f"{name}{' best' if best else ''} {bandwidth:g}", run)
 
 
 def opus_coder(kbps: float) -> Coder:

@@ -26,6 +26,7 @@ SUFFIX = ".ecdc"
 @options.raw("input", "0", "1")
 @click.option("--ignore-length", is_flag=True, help="Read the input to its end, whatever its header says.")
 @click.option("--no-lm", is_flag=True, help="Pack plainly, without the language model: faster, larger.")
+@click.option("--best", is_flag=True, help="Search for the best codes: closer sound in fewer bits; takes longer.")
 @click.option("--live", is_flag=True, help="Send small packets as soon as the input has brought enough for one.")
 @click.option("--packet", type=Duration(0.02, 10), metavar="TIME",
               help="Length of a packet, such as 20ms or 1s. [default: 5s, with --live 100ms]")
@@ -35,8 +36,8 @@ SUFFIX = ".ecdc"
 @options.verbosity
 def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str], model: Optional[str],
              output: Optional[str], output_dir: Optional[str], force: bool, raw: bool, rate: Optional[int],
-             channels: Optional[int], sample_format: tuple[str, ...], ignore_length: bool, no_lm: bool, live: bool,
-             packet: Optional[float], tags: tuple[str, ...], downmix: bool, quiet: int, verbose: int) -> None:
+             channels: Optional[int], sample_format: tuple[str, ...], ignore_length: bool, no_lm: bool, best: bool,
+             live: bool, packet: Optional[float], tags: tuple[str, ...], downmix: bool, quiet: int, verbose: int) -> None:
     """Compress audio: any file that libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF, ...), at any rate.
 
     The output is INPUT.ecdc unless named. "-" is standard input or output, which are also
@@ -71,7 +72,7 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
             kept = {**(reader.tags if version else {}), **given}
             compressor = Compressor(codec, reader.samplerate, reader.channels, bandwidth,
                                     samples=reader.samples, lm=not no_lm, downmix=downmix, version=version, live=live,
-                                    packet_seconds=packet, tags={key: value for key, value in kept.items() if value})
+                                    best=best, packet_seconds=packet, tags={key: value for key, value in kept.items() if value})
             seconds = reader.samples / reader.samplerate if reader.samples else None
             with open_target(job, force) as target, ProgressBar(job.source, seconds, quiet) as bar:
                 compress_stream(reader, target, compressor, bar.update)

@@ -23,10 +23,25 @@ class Encoded(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One stretch of a stream: `codes` [K, frames] int32; `scale` as in `Encoded`, of one signal."""
+    """One stretch of a stream: `codes` [K, frames] int32; `scale` as in `Encoded`, of one signal.
+
+    From an encoder it has the `latents` [D, frames] too, which the codes are of.
+    """
 
     codes: np.ndarray
     scale: Optional[float] = None
+    latents: Optional[np.ndarray] = None
+
+    def split(self, frames: int) -> tuple[Block, Block]:
+        """The first `frames`, and the others."""
+        return (Block(self.codes[:, :frames], self.scale, self.latents[:, :frames]),
+                Block(self.codes[:, frames:], self.scale, self.latents[:, frames:]))
+
+
+def joined(blocks: list[Block]) -> Block:
+    """Blocks of an encoder without segments as one."""
+    return Block(np.concatenate([block.codes for block in blocks], axis=1), None,
+                 np.concatenate([block.latents for block in blocks], axis=1))
 
 
 class SampleBuffer:

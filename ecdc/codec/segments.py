@@ -88,9 +88,9 @@ class SegmentEncoder:
         return [self._encode(segment) for segment in self.segmenter.flush()]
 
     def _encode(self, wave: Tensor) -> Block:
-        encoded = self.codec.encode_segment(wave[None], self.n_codebooks)
-        scale = None if encoded.scale is None else encoded.scale.item()
-        return Block(encoded.codes[0].numpy().astype(np.int32), scale)
+        latents, scale = self.codec.latents(wave[None])
+        codes = self.codec.quantizer.encode(latents, self.n_codebooks)
+        return Block(codes[0].numpy().astype(np.int32), None if scale is None else scale.item(), latents[0].numpy())
 
 
 class SegmentDecoder:

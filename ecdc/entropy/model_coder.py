@@ -33,6 +33,17 @@ class ModelCoder:
         self._context = self.model.start(1, self.codebooks, codes.shape[1])
         return self._encode([codes], self._context)[0]
 
+    def counts(self, codes: np.ndarray, key: bool) -> Iterator[tuple[int, np.ndarray]]:
+        """Chunks (first frame, counts [T, K, size]) that a packet's codes [K, T] would be coded with.
+
+        The context stays as it is.
+        """
+        context = self.model.start(1, self.codebooks, codes.shape[1]) if key else self._continued().copy()
+        for first, hidden in self._hidden([codes], context):
+            for row in range(0, hidden.shape[1], HEAD_ROWS):
+                states = hidden[0, row:row + HEAD_ROWS]
+                yield first + row, self.model.counts(states, codes.T[first + row:first + row + len(states)])
+
     def encode_batch(self, batch: list[np.ndarray]) -> list[bytes]:
         """Encode key packets together."""
         return self._encode(batch, self.model.start(len(batch), self.codebooks, max(codes.shape[1] for codes in batch)))

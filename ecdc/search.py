@@ -1,0 +1,62 @@
+"""Search for the codes of a packet that give the most for their bits, instead of the nearest entries."""
+
+from __future__ import annotations
+
+from typing import Iterator, Optional
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .codec.beam import beam_search
+from .codec.blocks import Block
+from .codec.quantizer import ResidualVectorQuantizer
+from .entropy.model_coder import HEAD_ROWS, ModelCoder
+
+# Beams times codebooks: the same work at every bandwidth, as more codebooks gain less by wide beams.
+WORK, WIDEST, NARROWEST = 64, 8, 2
+# With fewer codebooks than this a bit counts for less, by as much: distance says less of how coarse codes sound,
+# and mel distances would rise.
+MANY = 8
+
+
+class Search:
+    """Any decoder decodes what it chooses: only the encoder is other.
+
+    Among codes of about the same distance to the latents it takes those that the language
+    model expects. A bit is worth what the last codebook takes off the distance with each
+    of its own, so that all bits are worth about the same.
+
+    Args:
+        quantizer: the model's.
+        n_codebooks: of the stream.
+        coder: the stream's, which knows the context; None without a language model.
+    """
+
+    def __init__(self, quantizer: ResidualVectorQuantizer, n_codebooks: int, coder: Optional[ModelCoder]):
+        self.embed, self.coder = quantizer.embed[:n_codebooks], coder
+        self.width = min(WIDEST, max(NARROWEST, WORK // n_codebooks))
+        last = self.embed[-1]
+        self.price = min(1.0, n_codebooks / MANY) * float(last.square().sum(1).mean()) / np.log2(len(last))
+
+    @torch.inference_mode()
+    def __call__(self, blocks: list[Block], key: bool) -> list[Block]:
+        """The blocks of a packet, with better codes; before the coder encodes them."""
+        latents = torch.from_numpy(np.concatenate([block.latents for block in blocks], axis=1).T)
+        codes = np.concatenate([block.codes for block in blocks], axis=1)
+        chosen = np.empty_like(codes)
+        for first, costs in self._costs(codes, key):
+            part = latents[first:first + HEAD_ROWS]
+            found = beam_search(self.embed, part, self.width, costs)
+            chosen[:, first:first + len(part)] = found.numpy().T
+        ends = np.cumsum([block.codes.shape[1] for block in blocks])[:-1]
+        return [block._replace(codes=part) for block, part in zip(blocks, np.split(chosen, ends, axis=1))]
+
+    def _costs(self, codes: np.ndarray, key: bool) -> Iterator[tuple[int, Optional[Tensor]]]:
+        """Chunks (first frame, costs [T, K, size]) of all entries, were the frames before as in `codes` [K, T]."""
+        if self.coder is None:
+            yield from ((first, None) for first in range(0, codes.shape[1], HEAD_ROWS))
+            return
+        for first, counts in self.coder.counts(codes, key):
+            bits = np.log2(counts.sum(-1, keepdims=True)) - np.log2(counts)
+            yield first, torch.from_numpy((self.price * bits).astype(np.float32))

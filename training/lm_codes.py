@@ -1,0 +1,125 @@
+"""The codes that a language model learns from: of nearest entries, and of the search, as streams have both."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Iterator, NamedTuple, Optional
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecdc.codec.blocks import Block
+from ecdc.codec.codec import Codec
+from ecdc.codec.segments import Segmenter
+from ecdc.compress import PACKET_SECONDS
+from ecdc.entropy.language_model import LanguageModel
+from ecdc.entropy.model_coder import ModelCoder
+from ecdc.models import load_model
+from ecdc.search import Search
+
+from .data import Crops, Source
+from .processes import rank, run, world
+
+PIECE_SECONDS = 10
+# Streams have 8 codebooks more often than others.
+COUNTS = (2, 4, 8, 8, 16, 32)
+# What stands for the codes that a piece of fewer codebooks lacks.
+NONE = -1
+# Of the pieces, this share is never trained on.
+HELD_OUT = 0.05
+
+
+class Codes(NamedTuple):
+    """Pieces of codes [N, K, T] int16: all codebooks of nearest entries, or as many as were searched."""
+
+    pieces: Tensor
+
+    @classmethod
+    def load(cls, cache: Path, held_out: bool) -> Codes:
+        pieces = torch.load(cache, weights_only=True)
+        count = max(2, int(len(pieces) * HELD_OUT))
+        return cls(pieces[:count] if held_out else pieces[count:])
+
+    def rows(self, codebooks: int, searched: bool) -> Tensor:
+        """Pieces that a stream of so many codebooks could have: those searched, or of nearest entries if there are none."""
+        counts = (self.pieces[:, :, 0] != NONE).sum(1)
+        total = self.pieces.shape[1]
+        rows = (counts == (codebooks if searched else total)).nonzero()[:, 0]
+        return rows if len(rows) else (counts == total).nonzero()[:, 0]
+
+    def batch(self, random: np.random.Generator, count: int, codebooks: int, length: int) -> Tensor:
+        """Sequences [count, codebooks, length], one in two of them searched."""
+        frames = self.pieces.shape[2]
+        length = min(length, frames)
+        kinds = [self.rows(codebooks, searched) for searched in (False, True)]
+        rows = [int(random.choice(kinds[random.integers(2)])) for _ in range(count)]
+        starts = random.integers(0, frames - length + 1, count)
+        return torch.stack([self.pieces[row, :codebooks, start:start + length] for row, start in zip(rows, starts)]).long()
+
+
+def collect(folder: Path, sources: list[Source], cache: Path, hours: float, processes: int, seed: int,
+            prices: Optional[LanguageModel]) -> None:
+    """Write `Codes` of the model in `folder`, of single sources as most files are, to `cache`.
+
+    `prices`: the language model that the search asks what codes cost; without, they cost the same.
+    """
+    pieces = max(4, round(hours * 3600 / PIECE_SECONDS))
+    run(_collect, processes, folder, sources, cache, pieces, seed, prices)
+    parts = [_part(cache, number) for number in range(processes)]
+    torch.save(torch.cat([torch.load(part, weights_only=True) for part in parts]), cache)
+    for part in parts:
+        part.unlink()
+
+
+def _part(cache: Path, number: int) -> Path:
+    return cache.with_name(f"{cache.name}.{number}")
+
+
+@torch.inference_mode()
+def _collect(folder: Path, sources: list[Source], cache: Path, pieces: int, seed: int,
+             prices: Optional[LanguageModel]) -> None:
+    """One process's share of the pieces."""
+    codec = load_model(folder)
+    config, made = codec.config, []
+    crops = Crops(sources, config.sample_rate, config.channels)
+    length = PIECE_SECONDS * config.sample_rate
+    if config.segment is not None:
+        length = (int(PIECE_SECONDS / config.segment) - 1) * config.segment_stride + config.segment_length
+    for number in range(rank(), pieces, world()):
+        random = np.random.default_rng([seed, 1, number])
+        wave = torch.from_numpy(crops.single(random, length))[None]
+        # Every process has pieces of both kinds.
+        count = min(int(random.choice(COUNTS)), config.codebooks) if number // world() % 2 else None
+        codes = [_codes(codec, packet, count, prices) for packet in _packets(codec, wave)]
+        piece = torch.full((config.codebooks, sum(part.shape[1] for part in codes)), NONE, dtype=torch.int16)
+        piece[:count] = torch.from_numpy(np.concatenate(codes, axis=1))
+        made.append(piece)
+        if rank() == 0 and len(made) % 50 == 1:
+            print(f"\rcodes of {number}/{pieces} pieces", end="", file=sys.stderr, flush=True)
+    torch.save(torch.stack(made), _part(cache, rank()))
+
+
+def _packets(codec: Codec, wave: Tensor) -> Iterator[Tensor]:
+    """Latents [D, frames] of a wave's packets."""
+    config = codec.config
+    frames = round(PACKET_SECONDS * config.frame_rate)
+    if config.segment is None:
+        yield from codec.latents(wave)[0][0].split(frames, dim=1)
+        return
+    # Of segments the whole ones: each is coded for itself, the model sees them in a row.
+    segments = [codec.latents(segment)[0][0] for segment in Segmenter(config).push(wave)]
+    together = max(1, frames // config.block_frames)
+    for first in range(0, len(segments), together):
+        yield torch.cat(segments[first:first + together], dim=1)
+
+
+def _codes(codec: Codec, latents: Tensor, count: Optional[int], prices: Optional[LanguageModel]) -> np.ndarray:
+    """Codes [K, T] of the nearest entries, or of the search in `count` codebooks."""
+    codes = codec.quantizer.encode(latents[None], count or codec.config.codebooks)[0].numpy().astype(np.int32)
+    if count is None:
+        return codes
+    coder = None if prices is None else ModelCoder(prices, count)
+    block, = Search(codec.quantizer, count, coder)([Block(codes, None, latents.numpy())], key=True)
+    return block.codes
