@@ -72,11 +72,13 @@ def test_command_writes_table_csv_and_plot(tmp_path):
     soundfile.write(tmp_path / "in" / "music" / "a.wav", wave, rate)
     arguments = [sys.executable, "-m", "training.evaluate", str(tmp_path / "in"), "-o", str(tmp_path / "out"),
                  "--bandwidths", "1.5,12", "--mp3", "", "--processes", "1"]
-    done = subprocess.run([*arguments, "--opus", ""], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*arguments, "--opus", "", "--best"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert [line.split("|")[2].strip() for line in done.stdout.splitlines()[2:]] == ["ecdc 1.5", "ecdc 12"]
+    assert [line.split("|")[2].strip() for line in done.stdout.splitlines()[2:]] == \
+        ["ecdc 1.5", "ecdc 12", "ecdc best 1.5", "ecdc best 12"]
     with open(tmp_path / "out" / "scores.csv") as file:
-        low, high = csv.DictReader(file)
+        low, high, _, best_high = csv.DictReader(file)
+    assert float(best_high["kbps"]) < float(high["kbps"]) and float(best_high["si_snr"]) > float(high["si_snr"])
     assert float(low["kbps"]) < float(high["kbps"]) and float(low["mel"]) > float(high["mel"])
     assert (tmp_path / "out" / "quality.png").stat().st_size > 1000
     done = subprocess.run([*arguments, "--opus", "6"], cwd=ROOT, capture_output=True, text=True,

@@ -23,7 +23,7 @@ class Coder(NamedTuple):
     run: Callable[[Path], tuple[int, np.ndarray, int]]
 
 
-def ecdc_coder(model: Optional[str], bandwidth: float, best: bool) -> Coder:
+def ecdc_coder(model: Optional[str], bandwidth: float, best: bool = False) -> Coder:
     def run(path: Path) -> tuple[int, np.ndarray, int]:
         data, rate = soundfile.read(path, dtype="float32", always_2d=True)
         file = io.BytesIO()
