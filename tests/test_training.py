@@ -284,6 +284,23 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
         train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start=str(tmp_path / "further")))
 
 
+def test_stopped_language_model_goes_on(causal, audio, tmp_path):
+    train(causal, tmp_path / "run")
+    folder, state = tmp_path / "mine", tmp_path / "lm.pt"
+    export_codec(tmp_path / "run", folder, "mine")
+    process = subprocess.Popen([sys.executable, "-m", "training", "lm", str(folder), "--audio", str(audio), "--state", str(state),
+                                "--hours", "0.02", "--batch", "1", "--steps", "100000"], cwd=ROOT, stderr=subprocess.PIPE)
+    said = b""
+    while b"bits a code" not in said and (more := process.stderr.read(1)):
+        said += more
+    process.terminate()
+    assert process.wait(60) == 0 and b"the same command goes on" in process.stderr.read(), said
+    done = torch.load(state, weights_only=True)["step"]
+    assert 0 < done < 100000 and not (folder / LANGUAGE_MODEL).exists()
+    train_lm(folder, [audio], state, LmSettings(steps=done + 1, batch=1, processes=1))
+    assert torch.load(state, weights_only=True)["step"] == done + 1 and (folder / LANGUAGE_MODEL).exists()
+
+
 @pytest.mark.parametrize("inner", [False, True])
 def test_float_weights_come_back_from_an_exact_language_model(inner):
     torch.manual_seed(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -24,9 +25,10 @@ from .data import scan
 from .lm_codes import COUNTS, Codes, collect
 from .lm_start import start_model
 from .optimizer import Optimizer
-from .processes import rank, run
+from .processes import asked_to_stop, rank, run
 
 TRAINED_SECONDS = 5
+SAVE_SECONDS = 300.0
 # AdamW for these, at a higher rate: after 180 steps 7.05 bits a code where Muon for all of them was at 7.35.
 TABLES, TABLE_RATE = ("emb", "linears", "inner"), 5.0
 
@@ -45,7 +47,10 @@ class LmSettings:
 
 
 def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings) -> None:
-    """Train, then write the exact form into the model's folder; float weights stay in the state."""
+    """Train, then write the exact form into the model's folder; float weights stay in the state.
+
+    SIGTERM saves and stops, and the same call goes on.
+    """
     codec = load_model(folder)
     _first_model(codec.config, settings)  # says what is wrong before anything takes time
     prices = None if settings.start is None or Path(settings.start).is_file() else language_model(load_model(settings.start))
@@ -55,6 +60,9 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
         collect(folder, sources, cache, settings.hours, settings.processes, settings.seed, prices)
     run(_train, settings.processes, settings, codec.config, cache, state)
     saved = torch.load(state, weights_only=True)
+    if saved["step"] < settings.steps:
+        print(f"\nstopped after step {saved['step']} of {settings.steps}; the same command goes on", file=sys.stderr)
+        return
     model = load_float_model(saved["averaged"], codec.config.frame_rate)
     exact = convert(model, POSITION_SECONDS * codec.config.frame_rate)
     exact.save(folder / LANGUAGE_MODEL)
@@ -97,29 +105,43 @@ def _train(settings: LmSettings, config: CodecConfig, cache: Path, path: Path) -
         first, averaged = saved["step"], saved["averaged"]
         model.load_state_dict(saved["model"])
         optimizer.load(saved["optimizer"])
-    for step in range(first, settings.steps):
-        random = np.random.default_rng([settings.seed, step, rank()])
-        # Fewer codebooks most of the time, as streams have; in all processes as many, as they wait for each other.
-        used = min(int(np.random.default_rng([settings.seed, step]).choice(COUNTS)), config.codebooks)
-        bits = model.bits(codes.batch(random, settings.batch, used, length)).mean()
-        bits.backward()
-        for parameter in model.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        rate = settings.rate * min(1.0, (step + 1) / 100, 4 * (settings.steps - step) / settings.steps)
-        optimizer.step(rate, TABLE_RATE * rate)
-        keep = min(0.999, (1 + step) / (10 + step))
-        for name, tensor in model.state_dict().items():
-            averaged[name].lerp_(tensor, 1 - keep)
-        if rank() == 0 and ((step + 1) % 200 == 0 or step + 1 == settings.steps):
-            scores = held_out_bits(averaged, held_out, model.window)
-            print(f"\nstep {step + 1}/{settings.steps}: held-out bits a code, of nearest entries and of the search: "
-                  + ", ".join(f"{nearest:.3f} {searched:.3f} ({k} codebooks)"
-                              for k, (nearest, searched) in scores.items()), file=sys.stderr)
-            temporary = path.with_suffix(".new")
-            torch.save({"step": step + 1, "model": model.state_dict(), "averaged": averaged,
-                        "optimizer": optimizer.state()}, temporary)
-            os.replace(temporary, path)
+    saved_at = time.monotonic()
+    with asked_to_stop() as stopping:
+        for step in range(first, settings.steps):
+            random = np.random.default_rng([settings.seed, step, rank()])
+            # Fewer codebooks most of the time, as streams have; in all processes as many, as they wait for each other.
+            used = min(int(np.random.default_rng([settings.seed, step]).choice(COUNTS)), config.codebooks)
+            bits = model.bits(codes.batch(random, settings.batch, used, length)).mean()
+            bits.backward()
+            for parameter in model.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            rate = settings.rate * min(1.0, (step + 1) / 100, 4 * (settings.steps - step) / settings.steps)
+            optimizer.step(rate, TABLE_RATE * rate)
+            keep = min(0.999, (1 + step) / (10 + step))
+            for name, tensor in model.state_dict().items():
+                averaged[name].lerp_(tensor, 1 - keep)
+            done = step + 1
+            ending = stopping() or done == settings.steps
+            if rank() == 0 and step % 10 == 0:
+                print(f"\rstep {done}/{settings.steps}: {float(bits.detach()):.3f} bits a code ", end="", file=sys.stderr,
+                      flush=True)
+            if rank() == 0 and (done % 200 == 0 or done == settings.steps):
+                _report(done, settings.steps, held_out_bits(averaged, held_out, model.window))
+            if rank() == 0 and (ending or time.monotonic() - saved_at > SAVE_SECONDS):
+                temporary = path.with_suffix(".new")
+                torch.save({"step": done, "model": model.state_dict(), "averaged": averaged,
+                            "optimizer": optimizer.state()}, temporary)
+                os.replace(temporary, path)
+                saved_at = time.monotonic()
+            if ending:
+                break
+
+
+def _report(step: int, steps: int, scores: dict[int, tuple[float, ...]]) -> None:
+    print(f"\nstep {step}/{steps}: held-out bits a code, of nearest entries and of the search: "
+          + ", ".join(f"{nearest:.3f} {searched:.3f} ({k} codebooks)" for k, (nearest, searched) in scores.items()),
+          file=sys.stderr)
 
 
 @torch.inference_mode()

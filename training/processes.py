@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
-from typing import Callable, Iterable
+from typing import Callable, Iterable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -43,6 +44,24 @@ def share(tensor: Tensor) -> None:
         dist.broadcast(contiguous, 0)
         if contiguous is not tensor:
             tensor.copy_(contiguous)
+
+
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """A function that says, the same in all processes, whether one has got SIGTERM or SIGINT; they do nothing else."""
+    stop = torch.zeros(1)
+
+    def asked() -> bool:
+        total = stop.clone()
+        average([total], total=True)
+        return bool(total.item())
+
+    before = {number: signal.signal(number, lambda *_: stop.fill_(1)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(work: Callable[..., None], processes: int, *arguments: object) -> None:

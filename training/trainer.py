@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ from .discriminator import Discriminator, adversarial_loss, discriminator_loss, 
 from .initial import initial_codec
 from .losses import mel_loss, time_loss
 from .optimizer import Optimizer
-from .processes import average, rank, run, share, world
+from .processes import asked_to_stop, average, rank, run, share, world
 from .quantizer import QuantizerTrainer
 from .settings import Settings
 from .similarity import similarity_loss
@@ -193,20 +192,16 @@ def train(settings: Settings, folder: Path) -> None:
 def _train(settings: Settings, folder: Path) -> None:
     trainer = Trainer(settings, folder)
     checks = Checks(trainer.config, settings, folder) if rank() == 0 else None
-    stop = torch.zeros(1)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.fill_(1))
-    while trainer.done < settings.steps:
-        started = time.monotonic()
-        losses = trainer.step()
-        if checks is not None:
-            checks.after(trainer.done, losses, time.monotonic() - started, trainer.averaged)
-        stopping = stop.clone()
-        average([stopping], total=True)
-        if stopping.item():
-            break
-        if time.monotonic() - trainer.saved > 60 * settings.save_minutes:
-            trainer.save()
-    trainer.save()
+    with asked_to_stop() as stopping:
+        while trainer.done < settings.steps:
+            started = time.monotonic()
+            losses = trainer.step()
+            if checks is not None:
+                checks.after(trainer.done, losses, time.monotonic() - started, trainer.averaged)
+            if stopping():
+                break
+            if time.monotonic() - trainer.saved > 60 * settings.save_minutes:
+                trainer.save()
+        trainer.save()
     if rank() == 0:
         print(f"\nstopped after step {trainer.done} of {settings.steps}", file=sys.stderr)
