@@ -45,18 +45,16 @@ class Search:
         latents = torch.from_numpy(np.concatenate([block.latents for block in blocks], axis=1).T)
         codes = np.concatenate([block.codes for block in blocks], axis=1)
         chosen = np.empty_like(codes)
-        for first, costs in self._costs(codes, key):
-            part = latents[first:first + HEAD_ROWS]
-            found = beam_search(self.embed, part, self.width, costs)
-            chosen[:, first:first + len(part)] = found.numpy().T
+        for frames, costs in self._costs(codes, key):
+            chosen[:, frames] = beam_search(self.embed, latents[frames], self.width, costs).numpy().T
         ends = np.cumsum([block.codes.shape[1] for block in blocks])[:-1]
         return [block._replace(codes=part) for block, part in zip(blocks, np.split(chosen, ends, axis=1))]
 
-    def _costs(self, codes: np.ndarray, key: bool) -> Iterator[tuple[int, Optional[Tensor]]]:
-        """Chunks (first frame, costs [T, K, size]) of all entries, were the frames before as in `codes` [K, T]."""
+    def _costs(self, codes: np.ndarray, key: bool) -> Iterator[tuple[slice, Optional[Tensor]]]:
+        """Chunks of frames, and what their entries cost [T, K, size], were the frames before as in `codes` [K, T]."""
         if self.coder is None:
-            yield from ((first, None) for first in range(0, codes.shape[1], HEAD_ROWS))
+            yield from ((slice(first, first + HEAD_ROWS), None) for first in range(0, codes.shape[1], HEAD_ROWS))
             return
         for first, counts in self.coder.counts(codes, key):
             bits = np.log2(counts.sum(-1, keepdims=True)) - np.log2(counts)
-            yield first, torch.from_numpy((self.price * bits).astype(np.float32))
+            yield slice(first, first + len(bits)), torch.from_numpy((self.price * bits).astype(np.float32))

@@ -109,6 +109,18 @@ def test_at_every_bandwidth(models):
     model.set_target_bandwidth(6.0)
 
 
+def test_searched_codes_are_read_by_the_official_tool(models):
+    model, codec = models
+    wave, made = wave_of(model, 30_001), []
+    for best in (False, True):
+        compressor = ecdc.Compressor(codec, codec.config.sample_rate, model.channels, 6.0, version=0, best=best)
+        made.append(compressor.push(wave.numpy()) + compressor.flush())
+    nearest, searched = made
+    assert len(nearest) == len(searched) and nearest != searched
+    theirs, _ = official_tool(model).decompress(searched)
+    np.testing.assert_allclose(pushed(searched, [len(searched)]), theirs.numpy(), rtol=0, atol=1e-4)
+
+
 def test_command(models, tmp_path):
     """Another rate and other channels than the model's; from a file and a pipe; read by the official tool."""
     model, codec = models
