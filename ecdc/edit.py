@@ -52,7 +52,7 @@ class Sections:
 
 
 def truncate(source: BinaryIO, target: BinaryIO, bandwidth: float, model: Union[str, Path, None] = None) -> None:
-    """Lower the bit rate to `bandwidth` kbps: the same bytes as compressing at that rate.
+    """Lower the bit rate to `bandwidth` kbps: the same bytes as compressing at that rate, for codes of nearest entries.
 
     Of a residual quantizer's codebooks the first ones are what a lower rate has; only their
     entropy coding is done anew. Raises EcdcError if the stream's rate is lower.

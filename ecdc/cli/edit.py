@@ -27,7 +27,8 @@ FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing 
 @options.verbosity
 def truncate(source: str, target: str, bandwidth: float, model: Optional[str], force: bool, quiet: int,
              verbose: int) -> None:
-    """Lower a stream's bit rate: the result is what compressing at that rate would have given, byte for byte.
+    """Lower a stream's bit rate: the result is what compressing at that rate would have given, byte for byte
+    (of a stream made with --best: nearly as good as that).
 
     \b
     ecdc truncate in.ecdc out.ecdc -b 3
