@@ -284,6 +284,23 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
         train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start=str(tmp_path / "further")))
 
 
+def test_decoder_alone_is_trained(settings, audio, tmp_path):
+    train(settings, tmp_path / "run")
+    old = tmp_path / "old"
+    export_codec(tmp_path / "run", old, "old")
+    further = dataclasses.replace(settings, model=str(old), config=None, decoder_only=True, average=0.0)
+    train(further, tmp_path / "further")
+    export_codec(tmp_path / "further", tmp_path / "new", "new")
+    old, new = ecdc.load_model(old), ecdc.load_model(tmp_path / "new")
+    wave = torch.from_numpy(soundfile.read(VOICE, dtype="float32", frames=24000)[0])[None, None].repeat(1, old.config.channels, 1)
+    codes = old.encode(wave)
+    assert all(torch.equal(a.codes, b.codes) for a, b in zip(codes, new.encode(wave)))
+    assert not torch.allclose(old.decode(codes), new.decode(codes), atol=1e-4)
+    for wrong in (settings, dataclasses.replace(further, model=None)):
+        with pytest.raises(EcdcError, match="keeps the codes of a --model"):
+            train(dataclasses.replace(wrong, decoder_only=True), tmp_path / "other")
+
+
 def test_stopped_language_model_goes_on(causal, audio, tmp_path):
     train(causal, tmp_path / "run")
     folder, state = tmp_path / "mine", tmp_path / "lm.pt"

@@ -62,6 +62,8 @@ def _setting(name: str, kind: object, text: str):
 @_setting("unquantized", click.IntRange(0), "First steps without quantization, where codebooks are new.")
 @_setting("early", click.IntRange(0), "First steps with more weight on the waveform, of a model from nothing.")
 @_setting("similarity", click.FloatRange(0), "Weight of the ear's spectrograms' likeness, beside 1 for mel spectrograms.")
+@click.option("--decoder-only", is_flag=True, default=None,
+              help="Keep encoder and codebooks: codes stay the same, and so does their language model.")
 @_setting("adversarial", click.IntRange(0), "Step at which the discriminator comes in; by default never.")
 @_setting("ramp", click.IntRange(1), "Steps over which its losses rise.")
 @_setting("average", click.FloatRange(0, 1), "What the moving average of the weights keeps at each step.")

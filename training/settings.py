@@ -21,7 +21,8 @@ class Settings:
     rate (Muon's; AdamW gets `adam_share` of it) rises over `warmup` steps and falls to
     zero over the last `decay` of `steps`. The first `unquantized` steps leave the quantizer
     out, the first `early` weigh waveform over spectrum. `similarity` is the weight of that
-    loss, beside 1 for the spectrum's; 0 leaves it out. `adversarial` is the step that the
+    loss, beside 1 for the spectrum's; 0 leaves it out. `decoder_only` keeps the codes that `model`
+    makes, and with them what a language model has learnt of them. `adversarial` is the step that the
     discriminator comes in, over `ramp` steps.
     """
 
@@ -42,6 +43,7 @@ class Settings:
     unquantized: int = 500
     early: int = 1200
     similarity: float = 0.0
+    decoder_only: bool = False
     adversarial: Optional[int] = None
     ramp: int = 1000
     average: float = 0.999

@@ -48,13 +48,15 @@ class Trainer:
         self.codec = initial_codec(settings).to(self.device).train()
         self.config = self.codec.config
         self.codec.requires_grad_(True)
+        self.codec.encoder.requires_grad_(not settings.decoder_only)
         self.crops = Crops(scan([Path(name) for name in settings.audio], folder / INDEX),
                            self.config.sample_rate, self.config.channels)
         hop = self.config.hop_length
         self.length = self.config.segment_length or round(settings.seconds * self.config.sample_rate / hop) * hop
         frames = self.config.frames_for(self.length) * settings.batch * world()
         self.quantizer = QuantizerTrainer(self.codec.quantizer, frames)
-        self.optimizer = Optimizer(nn.ModuleList([self.codec.encoder, self.codec.decoder]))
+        trained = [self.codec.decoder] if settings.decoder_only else [self.codec.encoder, self.codec.decoder]
+        self.optimizer = Optimizer(nn.ModuleList(trained))
         self.balancer = Balancer()
         self.discriminator: Optional[Discriminator] = None
         self.averaged = {name: tensor.detach().clone() for name, tensor in self.codec.state_dict().items()}
@@ -93,7 +95,9 @@ class Trainer:
         latents = self.codec.encoder(wave)
         losses: dict[str, Tensor] = {}
         quantized = latents
-        if step >= settings.unquantized or not settings.new_codebooks:
+        if settings.decoder_only:
+            quantized = self._coded(latents)
+        elif step >= settings.unquantized or not settings.new_codebooks:
             quantized, losses["commitment"] = self.quantizer(latents, self._bandwidths(), step)
         # The graph is cut here: the commitment's gradient joins that of the decoder's input.
         decoded_from = quantized.detach().requires_grad_()
@@ -108,16 +112,23 @@ class Trainer:
             balanced |= {"adversarial": adversarial_loss(made), "feature": feature_loss(real, made)}
         gradient = self.balancer.gradient(balanced, weights, output)
         output.backward(gradient)
-        at_latents = decoded_from.grad
-        if "commitment" in losses:
-            pull, = torch.autograd.grad(losses["commitment"], latents, retain_graph=True)
-            at_latents = at_latents + COMMITMENT * pull / self.scale
-        latents.backward(at_latents)
+        if not settings.decoder_only:
+            at_latents = decoded_from.grad
+            if "commitment" in losses:
+                pull, = torch.autograd.grad(losses["commitment"], latents, retain_graph=True)
+                at_latents = at_latents + COMMITMENT * pull / self.scale
+            latents.backward(at_latents)
         rate = settings.rate_at(step)
         self.optimizer.step(rate, settings.adam_share * rate)
         self._average()
         self.done += 1
         return {name: float(loss.detach()) for name, loss in (losses | balanced).items()}
+
+    def _coded(self, latents: Tensor) -> Tensor:
+        """Latents as a decoder gets them."""
+        quantizer = self.codec.quantizer
+        return torch.cat([quantizer.decode(quantizer.encode(item[None], count))
+                          for item, count in zip(latents, self._bandwidths().tolist())])
 
     def _bandwidths(self) -> Tensor:
         """Codebooks for every item of the batch: those of a random bandwidth."""
@@ -182,6 +193,8 @@ def train(settings: Settings, folder: Path) -> None:
     if settings.device == "cuda" and settings.processes > torch.cuda.device_count():
         raise EcdcError(f"{settings.processes} processes on cuda need as many GPUs: there are "
                         f"{torch.cuda.device_count()}")
+    if settings.decoder_only and (settings.model is None or settings.new_codebooks):
+        raise EcdcError("decoder-only training keeps the codes of a --model: give one, without --config")
     # Here once, so that what is wrong is said before there are several processes.
     initial_codec(settings)
     settings.save(folder)
