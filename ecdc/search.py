@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .codec.beam import beam_search
-from .codec.blocks import Block
+from .codec.blocks import Block, joined
 from .codec.quantizer import ResidualVectorQuantizer
 from .entropy.model_coder import HEAD_ROWS, ModelCoder
 
@@ -42,10 +42,9 @@ class Search:
     @torch.inference_mode()
     def __call__(self, blocks: list[Block], key: bool) -> list[Block]:
         """The blocks of a packet, with better codes; before the coder encodes them."""
-        latents = torch.from_numpy(np.concatenate([block.latents for block in blocks], axis=1).T)
-        codes = np.concatenate([block.codes for block in blocks], axis=1)
-        chosen = np.empty_like(codes)
-        for frames, costs in self._costs(codes, key):
+        nearest = joined(blocks)
+        latents, chosen = torch.from_numpy(nearest.latents.T), np.empty_like(nearest.codes)
+        for frames, costs in self._costs(nearest.codes, key):
             chosen[:, frames] = beam_search(self.embed, latents[frames], self.width, costs).numpy().T
         ends = np.cumsum([block.codes.shape[1] for block in blocks])[:-1]
         return [block._replace(codes=part) for block, part in zip(blocks, np.split(chosen, ends, axis=1))]

@@ -19,11 +19,11 @@ from ecdc.entropy.float_model import HEADS, WINDOW_SECONDS, FloatLanguageModel, 
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import load_model
-from ecdc.models.registry import LANGUAGE_MODEL, language_model
+from ecdc.models.registry import LANGUAGE_MODEL
 
 from .data import scan
 from .lm_codes import COUNTS, Codes, collect
-from .lm_start import start_model
+from .lm_start import start_exact, start_model
 from .optimizer import Optimizer
 from .processes import asked_to_stop, rank, run
 
@@ -53,7 +53,7 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
     """
     codec = load_model(folder)
     _first_model(codec.config, settings)  # says what is wrong before anything takes time
-    prices = None if settings.start is None or Path(settings.start).is_file() else language_model(load_model(settings.start))
+    prices = None if settings.start is None else start_exact(settings.start)
     sources = scan(audio, state.with_suffix(".index"))
     cache = state.with_suffix(".codes")
     if not cache.exists():
@@ -66,7 +66,8 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
     model = load_float_model(saved["averaged"], codec.config.frame_rate)
     exact = convert(model, POSITION_SECONDS * codec.config.frame_rate)
     exact.save(folder / LANGUAGE_MODEL)
-    ideal, coded = exact_against_float(model, exact, Codes.load(cache, held_out=True))
+    _, held_out = Codes.load(cache)
+    ideal, coded = exact_against_float(model, exact, held_out)
     print(f"\nexact form: {100 * (coded / ideal - 1):+.3f} % to the float model's ideal length, coder included",
           file=sys.stderr)
 
@@ -95,7 +96,7 @@ def _first_model(config: CodecConfig, settings: LmSettings) -> FloatLanguageMode
 
 def _train(settings: LmSettings, config: CodecConfig, cache: Path, path: Path) -> None:
     model = _first_model(config, settings)
-    codes, held_out = Codes.load(cache, held_out=False), Codes.load(cache, held_out=True)
+    codes, held_out = Codes.load(cache)
     length = TRAINED_SECONDS * config.frame_rate
     optimizer = Optimizer(model, TABLES)
     averaged = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecdc.codec.blocks import Block
+from ecdc.codec.blocks import joined
 from ecdc.codec.codec import Codec
-from ecdc.codec.segments import Segmenter
 from ecdc.compress import PACKET_SECONDS
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.entropy.model_coder import ModelCoder
@@ -37,10 +36,11 @@ class Codes(NamedTuple):
     pieces: Tensor
 
     @classmethod
-    def load(cls, cache: Path, held_out: bool) -> Codes:
+    def load(cls, cache: Path) -> tuple[Codes, Codes]:
+        """Those to train on, and those held out."""
         pieces = torch.load(cache, weights_only=True)
         count = max(2, int(len(pieces) * HELD_OUT))
-        return cls(pieces[:count] if held_out else pieces[count:])
+        return cls(pieces[count:]), cls(pieces[:count])
 
     def rows(self, codebooks: int, searched: bool) -> Tensor:
         """Pieces that a stream of so many codebooks could have: those searched, or of nearest entries if there are none."""
@@ -89,37 +89,28 @@ def _collect(folder: Path, sources: list[Source], cache: Path, pieces: int, seed
         length = (int(PIECE_SECONDS / config.segment) - 1) * config.segment_stride + config.segment_length
     for number in range(rank(), pieces, world()):
         random = np.random.default_rng([seed, 1, number])
-        wave = torch.from_numpy(crops.single(random, length))[None]
+        wave = torch.from_numpy(crops.single(random, length))
         # Every process has pieces of both kinds.
         count = min(int(random.choice(COUNTS)), config.codebooks) if number // world() % 2 else None
-        codes = [_codes(codec, packet, count, prices) for packet in _packets(codec, wave)]
-        piece = torch.full((config.codebooks, sum(part.shape[1] for part in codes)), NONE, dtype=torch.int16)
-        piece[:count] = torch.from_numpy(np.concatenate(codes, axis=1))
+        codes = _codes(codec, wave, count, prices)
+        piece = torch.full((config.codebooks, codes.shape[1]), NONE, dtype=torch.int16)
+        piece[:count] = torch.from_numpy(codes)
         made.append(piece)
         if rank() == 0 and len(made) % 50 == 1:
             print(f"\rcodes of {number}/{pieces} pieces", end="", file=sys.stderr, flush=True)
     torch.save(torch.stack(made), _part(cache, rank()))
 
 
-def _packets(codec: Codec, wave: Tensor) -> Iterator[Tensor]:
-    """Latents [D, frames] of a wave's packets."""
+def _codes(codec: Codec, wave: Tensor, count: Optional[int], prices: Optional[LanguageModel]) -> np.ndarray:
+    """Codes [K, T] of a wave [C, T]: of the nearest entries in all codebooks, or of the search in `count` of them."""
     config = codec.config
-    frames = round(PACKET_SECONDS * config.frame_rate)
+    encoder = codec.encoder_stream(count or config.codebooks, config.block_frames)
+    blocks = encoder.push(wave)
     if config.segment is None:
-        yield from codec.latents(wave)[0][0].split(frames, dim=1)
-        return
-    # Of segments the whole ones: each is coded for itself, the model sees them in a row.
-    segments = [codec.latents(segment)[0][0] for segment in Segmenter(config).push(wave)]
-    together = max(1, frames // config.block_frames)
-    for first in range(0, len(segments), together):
-        yield torch.cat(segments[first:first + together], dim=1)
-
-
-def _codes(codec: Codec, latents: Tensor, count: Optional[int], prices: Optional[LanguageModel]) -> np.ndarray:
-    """Codes [K, T] of the nearest entries, or of the search in `count` codebooks."""
-    codes = codec.quantizer.encode(latents[None], count or codec.config.codebooks)[0].numpy().astype(np.int32)
-    if count is None:
-        return codes
-    coder = None if prices is None else ModelCoder(prices, count)
-    block, = Search(codec.quantizer, count, coder)([Block(codes, None, latents.numpy())], key=True)
-    return block.codes
+        # Of segments only the whole ones: each is coded for itself, the model sees them in a row.
+        blocks += encoder.flush()
+    if count is not None:
+        search = Search(codec.quantizer, count, None if prices is None else ModelCoder(prices, count))
+        packet = max(1, round(PACKET_SECONDS * config.frame_rate) // config.block_frames)
+        blocks = [block for first in range(0, len(blocks), packet) for block in search(blocks[first:first + packet], key=True)]
+    return joined(blocks).codes

@@ -72,7 +72,8 @@ def compress(paths: tuple[str, ...], bandwidth: float, sample_rate: Optional[str
             kept = {**(reader.tags if version else {}), **given}
             compressor = Compressor(codec, reader.samplerate, reader.channels, bandwidth,
                                     samples=reader.samples, lm=not no_lm, downmix=downmix, version=version, live=live,
-                                    best=best, packet_seconds=packet, tags={key: value for key, value in kept.items() if value})
+                                    best=best, packet_seconds=packet,
+                                    tags={key: value for key, value in kept.items() if value})
             seconds = reader.samples / reader.samplerate if reader.samples else None
             with open_target(job, force) as target, ProgressBar(job.source, seconds, quiet) as bar:
                 compress_stream(reader, target, compressor, bar.update)

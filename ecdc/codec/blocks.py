@@ -32,6 +32,11 @@ class Block(NamedTuple):
     scale: Optional[float] = None
     latents: Optional[np.ndarray] = None
 
+    @classmethod
+    def of(cls, latents: Tensor, codes: Tensor, scale: Optional[float] = None) -> Block:
+        """Of a batch of one: latents [1, D, frames] and their codes [1, K, frames]."""
+        return cls(codes[0].numpy().astype(np.int32), scale, latents[0].numpy())
+
     def split(self, frames: int) -> tuple[Block, Block]:
         """The first `frames`, and the others."""
         return (Block(self.codes[:, :frames], self.scale, self.latents[:, :frames]),
@@ -39,7 +44,7 @@ class Block(NamedTuple):
 
 
 def joined(blocks: list[Block]) -> Block:
-    """Blocks of an encoder without segments as one."""
+    """Blocks of an encoder as one, without their scales."""
     return Block(np.concatenate([block.codes for block in blocks], axis=1), None,
                  np.concatenate([block.latents for block in blocks], axis=1))
 

@@ -90,7 +90,7 @@ class SegmentEncoder:
     def _encode(self, wave: Tensor) -> Block:
         latents, scale = self.codec.latents(wave[None])
         codes = self.codec.quantizer.encode(latents, self.n_codebooks)
-        return Block(codes[0].numpy().astype(np.int32), None if scale is None else scale.item(), latents[0].numpy())
+        return Block.of(latents, codes, None if scale is None else scale.item())
 
 
 class SegmentDecoder:

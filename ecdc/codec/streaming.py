@@ -47,7 +47,7 @@ class StreamEncoder:
         if latents.shape[-1] == 0:
             return []
         codes = self.codec.quantizer.encode(latents, self.n_codebooks)
-        return [Block(codes[0].numpy().astype(np.int32), None, latents[0].numpy())]
+        return [Block.of(latents, codes)]
 
 
 class StreamDecoder:
