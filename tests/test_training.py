@@ -1,10 +1,8 @@
 """Training: its parts, a few steps of all of it, and that a resumed run is the uninterrupted one."""
 
 import dataclasses
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -15,61 +13,22 @@ import soundfile
 import torch
 
 import ecdc
-from conftest import MUSIC, ROOT, VOICE
+from conftest import ROOT, VOICE
 from ecdc.codec.codec import Codec
 from ecdc.codec.quantizer import ResidualVectorQuantizer
-from ecdc.entropy.convert import convert
-from ecdc.entropy.float_model import FloatLanguageModel
-from ecdc.entropy.language_model import LanguageModel
 from ecdc.errors import EcdcError
-from ecdc.models import language_model
 from ecdc.models.importing import import_model
 from ecdc.models.known import KNOWN
-from ecdc.models.registry import LANGUAGE_MODEL
+from tiny_training import TINY, audio, causal, settings, tiny_settings  # noqa: F401 (fixtures)
 from training.cli import codec as codec_command
 from training.data import Crops, scan
 from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
 from training.export import export_codec, save_model
 from training.initial import initial_codec
-from training.lm import LmSettings, train_lm
-from training.lm_start import float_state
 from training.optimizer import Optimizer, orthogonalised
 from training.quantizer import QuantizerTrainer
 from training.settings import Settings
 from training.trainer import Trainer, train
-
-TINY = {"sample_rate": 24000, "channels": 1, "n_filters": 2, "dimension": 8, "norm": "none", "pad_mode": "constant",
-        "codebooks": 4, "codebook_size": 16, "bandwidths": [0.3, 0.6, 1.2], "lstm_layers": 1}
-TINY_SEGMENTED = TINY | {"channels": 2, "norm": "time_group_norm", "causal": False, "normalize": True, "segment": 0.2}
-
-
-@pytest.fixture(scope="module")
-def audio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("audio")
-    for category, path in (("speech", VOICE), ("music", MUSIC), ("sound", MUSIC)):
-        data, rate = soundfile.read(path, frames=3 * 24000)
-        (folder / category).mkdir()
-        soundfile.write(folder / category / "one.wav", data, rate)
-    (folder / "speech" / "broken.wav").write_bytes(b"RIFF of nothing")
-    return folder
-
-
-def tiny_settings(config: dict, audio, folder) -> Settings:
-    path = folder / "config.json"
-    path.write_text(json.dumps(config))
-    return Settings(audio=(str(audio),), heldout=str(audio), config=str(path), steps=6, batch=2, seconds=0.2,
-                    processes=1, warmup=2, decay=2, unquantized=2, early=3, similarity=1.0, adversarial=3, ramp=2,
-                    check_every=3)
-
-
-@pytest.fixture(params=[TINY, TINY_SEGMENTED], ids=["causal", "segmented"])
-def settings(request, audio, tmp_path):
-    return tiny_settings(request.param, audio, tmp_path)
-
-
-@pytest.fixture
-def causal(audio, tmp_path):
-    return tiny_settings(TINY, audio, tmp_path)
 
 
 def test_core_does_not_import_training():
@@ -252,38 +211,6 @@ def test_a_model_grows(causal, audio, tmp_path):
             initial_codec(dataclasses.replace(tiny_settings(TINY | change, audio, tmp_path), model=str(tmp_path / "small")))
 
 
-def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
-    run = tmp_path / "run"
-    train(causal, run)
-    for inner in (False, True):
-        folder = tmp_path / f"mine-{inner}"
-        export_codec(run, folder, "mine")
-        train_lm(folder, [audio], tmp_path / f"lm-{inner}.pt",
-                 LmSettings(steps=2, batch=1, processes=1, hours=0.01, inner=inner))
-        assert abs(float(re.search(r"exact form: (\S+) %", capsys.readouterr().err)[1])) < 1
-        data, rate = soundfile.read(VOICE, frames=24000)
-        ecdc.write(tmp_path / "a.ecdc", data, rate, model=folder, bandwidth=1.2)
-        plain = tmp_path / "b.ecdc"
-        ecdc.write(plain, data, rate, model=folder, bandwidth=1.2, lm=False)
-        assert np.array_equal(ecdc.read(tmp_path / "a.ecdc", model=folder)[0], ecdc.read(plain, model=folder)[0])
-    first = language_model(ecdc.load_model(folder))
-    shutil.copytree(folder, tmp_path / "further")
-    train_lm(tmp_path / "further", [audio], tmp_path / "further.pt",
-             LmSettings(steps=1, batch=1, processes=1, hours=0.01, start=str(folder), rate=0.0))
-    further = LanguageModel.load(tmp_path / "further" / LANGUAGE_MODEL)
-    assert further.config == first.config and "inner" in further.tensors
-    for name, tensor in first.tensors.items():
-        if tensor.dtype == np.int8:
-            assert np.array_equal(tensor, further.tensors[name]), name
-    with pytest.raises(EcdcError, match="the codec 4 of 16"):
-        train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start="ecdc_24khz"))
-    with pytest.raises(EcdcError, match="is not a float language model"):
-        train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start=str(folder / LANGUAGE_MODEL)))
-    (tmp_path / "further" / LANGUAGE_MODEL).unlink()
-    with pytest.raises(EcdcError, match="has no language model to start from"):
-        train_lm(folder, [audio], tmp_path / "other.pt", LmSettings(start=str(tmp_path / "further")))
-
-
 def test_decoder_alone_is_trained(settings, audio, tmp_path):
     train(settings, tmp_path / "run")
     old = tmp_path / "old"
@@ -299,32 +226,3 @@ def test_decoder_alone_is_trained(settings, audio, tmp_path):
     for wrong in (settings, dataclasses.replace(further, model=None)):
         with pytest.raises(EcdcError, match="keeps the codes of a --model"):
             train(dataclasses.replace(wrong, decoder_only=True), tmp_path / "other")
-
-
-def test_stopped_language_model_goes_on(causal, audio, tmp_path):
-    train(causal, tmp_path / "run")
-    folder, state = tmp_path / "mine", tmp_path / "lm.pt"
-    export_codec(tmp_path / "run", folder, "mine")
-    process = subprocess.Popen([sys.executable, "-m", "training", "lm", str(folder), "--audio", str(audio), "--state", str(state),
-                                "--hours", "0.02", "--batch", "1", "--steps", "100000"], cwd=ROOT, stderr=subprocess.PIPE)
-    said = b""
-    while b"bits a code" not in said and (more := process.stderr.read(1)):
-        said += more
-    process.terminate()
-    assert process.wait(60) == 0 and b"the same command goes on" in process.stderr.read(), said
-    done = torch.load(state, weights_only=True)["step"]
-    assert 0 < done < 100000 and not (folder / LANGUAGE_MODEL).exists()
-    train_lm(folder, [audio], state, LmSettings(steps=done + 1, batch=1, processes=1))
-    assert torch.load(state, weights_only=True)["step"] == done + 1 and (folder / LANGUAGE_MODEL).exists()
-
-
-@pytest.mark.parametrize("inner", [False, True])
-def test_float_weights_come_back_from_an_exact_language_model(inner):
-    torch.manual_seed(3)
-    model = FloatLanguageModel(4, 64, dimension=32, layers=2, heads=4, hidden=64, window=50, inner=inner)
-    for layer in model.transformer.layers:
-        torch.nn.init.normal_(layer.norm1.weight, 1.5, 0.2), torch.nn.init.normal_(layer.norm2.bias, 0, 0.3)
-    back = FloatLanguageModel.from_state(float_state(convert(model, 100)), 4, 50)
-    codes = torch.randint(0, 64, (2, 4, 80))
-    with torch.inference_mode():
-        assert (model.bits(codes) - back.bits(codes)).abs().mean() < 0.02 < (model.bits(codes) - 6).abs().mean()

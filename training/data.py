@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Iterable, NamedTuple, Optional
 
@@ -12,6 +11,7 @@ import soundfile
 import soxr
 
 from ecdc.errors import EcdcError
+from ecdc.files import open_output
 
 CATEGORIES = ("speech", "music", "sound")
 # Paper: one music source, one other source, two sources of any kind mixed, three that are not music mixed.
@@ -51,9 +51,8 @@ def scan(folders: Iterable[Path], index: Path) -> list[Source]:
                 sources.append(source)
     if not sources:
         raise EcdcError(f"no audio found below {', '.join(map(str, folders))}")
-    temporary = index.with_name(f"{index.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(sources))
-    temporary.replace(index)
+    with open_output(index) as file:
+        file.write(json.dumps(sources).encode())
     return sources
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -18,17 +17,17 @@ from ecdc.entropy.convert import POSITION_SECONDS, convert
 from ecdc.entropy.float_model import HEADS, WINDOW_SECONDS, FloatLanguageModel, load_float_model
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.entropy.model_coder import ModelCoder
+from ecdc.files import open_output
 from ecdc.models import load_model
 from ecdc.models.registry import LANGUAGE_MODEL
 
 from .data import scan
-from .lm_codes import COUNTS, Codes, collect
+from .lm_codes import COUNTS, SAVE_SECONDS, Codes, collect
 from .lm_start import start_exact, start_model
 from .optimizer import Optimizer
 from .processes import asked_to_stop, rank, run
 
 TRAINED_SECONDS = 5
-SAVE_SECONDS = 300.0
 # AdamW for these, at a higher rate: after 180 steps 7.05 bits a code where Muon for all of them was at 7.35.
 TABLES, TABLE_RATE = ("emb", "linears", "inner"), 5.0
 
@@ -56,8 +55,9 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
     prices = None if settings.start is None else start_exact(settings.start)
     sources = scan(audio, state.with_suffix(".index"))
     cache = state.with_suffix(".codes")
-    if not cache.exists():
-        collect(folder, sources, cache, settings.hours, settings.processes, settings.seed, prices)
+    if not cache.exists() and not collect(folder, sources, cache, settings.hours, settings.processes, settings.seed, prices):
+        print("\nstopped while collecting codes; the same command goes on", file=sys.stderr)
+        return
     run(_train, settings.processes, settings, codec.config, cache, state)
     saved = torch.load(state, weights_only=True)
     if saved["step"] < settings.steps:
@@ -130,10 +130,9 @@ def _train(settings: LmSettings, config: CodecConfig, cache: Path, path: Path) -
             if rank() == 0 and (done % 200 == 0 or done == settings.steps):
                 _report(done, settings.steps, held_out_bits(averaged, held_out, model.window))
             if rank() == 0 and (ending or time.monotonic() - saved_at > SAVE_SECONDS):
-                temporary = path.with_suffix(".new")
-                torch.save({"step": done, "model": model.state_dict(), "averaged": averaged,
-                            "optimizer": optimizer.state()}, temporary)
-                os.replace(temporary, path)
+                with open_output(path) as file:
+                    torch.save({"step": done, "model": model.state_dict(), "averaged": averaged,
+                                "optimizer": optimizer.state()}, file)
                 saved_at = time.monotonic()
             if ending:
                 break

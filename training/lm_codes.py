@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -15,11 +17,12 @@ from ecdc.codec.codec import Codec
 from ecdc.compress import PACKET_SECONDS
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.entropy.model_coder import ModelCoder
+from ecdc.files import open_output
 from ecdc.models import load_model
 from ecdc.search import Search
 
 from .data import Crops, Source
-from .processes import rank, run, world
+from .processes import asked_to_stop, rank, run, world
 
 PIECE_SECONDS = 10
 # Streams have 8 codebooks more often than others.
@@ -28,6 +31,7 @@ COUNTS = (2, 4, 8, 8, 16, 32)
 NONE = -1
 # Of the pieces, this share is never trained on.
 HELD_OUT = 0.05
+SAVE_SECONDS = 300.0
 
 
 class Codes(NamedTuple):
@@ -60,45 +64,66 @@ class Codes(NamedTuple):
 
 
 def collect(folder: Path, sources: list[Source], cache: Path, hours: float, processes: int, seed: int,
-            prices: Optional[LanguageModel]) -> None:
+            prices: Optional[LanguageModel]) -> bool:
     """Write `Codes` of the model in `folder`, of single sources as most files are, to `cache`.
 
     `prices`: the language model that the search asks what codes cost; without, they cost the same.
+    False if stopped before all of them were there; the same call goes on.
     """
-    pieces = max(4, round(hours * 3600 / PIECE_SECONDS))
-    run(_collect, processes, folder, sources, cache, pieces, seed, prices)
-    parts = [_part(cache, number) for number in range(processes)]
-    torch.save(torch.cat([torch.load(part, weights_only=True) for part in parts]), cache)
+    each = max(2, math.ceil(hours * 3600 / PIECE_SECONDS / processes))
+    # Of so many processes, as each has its own pieces.
+    parts = [cache.with_name(f"{cache.name}.{number}of{processes}") for number in range(processes)]
+    # After a kill one may have saved more than another; but they wait for each other at every piece.
+    done = min(len(_made(part)) for part in parts)
+    run(_collect, processes, folder, sources, parts, done, each, seed, prices)
+    made = [_made(part) for part in parts]
+    if min(map(len, made)) < each:
+        return False
+    with open_output(cache) as file:
+        torch.save(torch.stack([piece for some in made for piece in some]), file)
     for part in parts:
         part.unlink()
+    return True
 
 
-def _part(cache: Path, number: int) -> Path:
-    return cache.with_name(f"{cache.name}.{number}")
+def _made(part: Path) -> list[Tensor]:
+    return list(torch.load(part, weights_only=True)) if part.exists() else []
 
 
 @torch.inference_mode()
-def _collect(folder: Path, sources: list[Source], cache: Path, pieces: int, seed: int,
+def _collect(folder: Path, sources: list[Source], parts: list[Path], done: int, each: int, seed: int,
              prices: Optional[LanguageModel]) -> None:
-    """One process's share of the pieces."""
-    codec = load_model(folder)
-    config, made = codec.config, []
+    """One process's share of the pieces, going on after the first `done`."""
+    codec, part = load_model(folder), parts[rank()]
+    config, made = codec.config, _made(part)[:done]
+
+    def save() -> None:
+        with open_output(part) as file:
+            torch.save(torch.stack(made), file)
+
     crops = Crops(sources, config.sample_rate, config.channels)
     length = PIECE_SECONDS * config.sample_rate
     if config.segment is not None:
         length = (int(PIECE_SECONDS / config.segment) - 1) * config.segment_stride + config.segment_length
-    for number in range(rank(), pieces, world()):
-        random = np.random.default_rng([seed, 1, number])
-        wave = torch.from_numpy(crops.single(random, length))
-        # Every process has pieces of both kinds.
-        count = min(int(random.choice(COUNTS)), config.codebooks) if number // world() % 2 else None
-        codes = _codes(codec, wave, count, prices)
-        piece = torch.full((config.codebooks, codes.shape[1]), NONE, dtype=torch.int16)
-        piece[:count] = torch.from_numpy(codes)
-        made.append(piece)
-        if rank() == 0 and len(made) % 50 == 1:
-            print(f"\rcodes of {number}/{pieces} pieces", end="", file=sys.stderr, flush=True)
-    torch.save(torch.stack(made), _part(cache, rank()))
+    saved = time.monotonic()
+    with asked_to_stop() as stopping:
+        while len(made) < each:
+            random = np.random.default_rng([seed, 1, rank() + len(made) * world()])
+            wave = torch.from_numpy(crops.single(random, length))
+            # Every process has pieces of both kinds.
+            count = min(int(random.choice(COUNTS)), config.codebooks) if len(made) % 2 else None
+            codes = _codes(codec, wave, count, prices)
+            piece = torch.full((config.codebooks, codes.shape[1]), NONE, dtype=torch.int16)
+            piece[:count] = torch.from_numpy(codes)
+            made.append(piece)
+            if rank() == 0 and len(made) % 25 == 1:
+                print(f"\rcodes of {len(made) * world()}/{each * world()} pieces", end="", file=sys.stderr, flush=True)
+            if stopping():
+                break
+            if time.monotonic() - saved > SAVE_SECONDS:
+                save()
+                saved = time.monotonic()
+    save()
 
 
 def _codes(codec: Codec, wave: Tensor, count: Optional[int], prices: Optional[LanguageModel]) -> np.ndarray:

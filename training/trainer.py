@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ecdc.codec.codec import loudness
 from ecdc.errors import EcdcError
+from ecdc.files import open_output
 
 from .balancer import Balancer
 from .checks import Checks
@@ -183,9 +183,8 @@ class Trainer:
         """By the first process alone; a kill in the middle leaves the state before."""
         self.saved = time.monotonic()
         if rank() == 0:
-            temporary = self.folder / f"{STATE}.new"
-            torch.save(self.state(), temporary)
-            os.replace(temporary, self.folder / STATE)
+            with open_output(self.folder / STATE) as file:
+                torch.save(self.state(), file)
 
 
 def train(settings: Settings, folder: Path) -> None:

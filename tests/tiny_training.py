@@ -1,0 +1,42 @@
+"""What the tests of training train: a tiny codec, on three seconds of the samples."""
+
+import json
+
+import pytest
+import soundfile
+
+from conftest import MUSIC, VOICE
+from training.settings import Settings
+
+TINY = {"sample_rate": 24000, "channels": 1, "n_filters": 2, "dimension": 8, "norm": "none", "pad_mode": "constant",
+        "codebooks": 4, "codebook_size": 16, "bandwidths": [0.3, 0.6, 1.2], "lstm_layers": 1}
+TINY_SEGMENTED = TINY | {"channels": 2, "norm": "time_group_norm", "causal": False, "normalize": True, "segment": 0.2}
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audio")
+    for category, path in (("speech", VOICE), ("music", MUSIC), ("sound", MUSIC)):
+        data, rate = soundfile.read(path, frames=3 * 24000)
+        (folder / category).mkdir()
+        soundfile.write(folder / category / "one.wav", data, rate)
+    (folder / "speech" / "broken.wav").write_bytes(b"RIFF of nothing")
+    return folder
+
+
+def tiny_settings(config: dict, audio, folder) -> Settings:
+    path = folder / "config.json"
+    path.write_text(json.dumps(config))
+    return Settings(audio=(str(audio),), heldout=str(audio), config=str(path), steps=6, batch=2, seconds=0.2,
+                    processes=1, warmup=2, decay=2, unquantized=2, early=3, similarity=1.0, adversarial=3, ramp=2,
+                    check_every=3)
+
+
+@pytest.fixture(params=[TINY, TINY_SEGMENTED], ids=["causal", "segmented"])
+def settings(request, audio, tmp_path):
+    return tiny_settings(request.param, audio, tmp_path)
+
+
+@pytest.fixture
+def causal(audio, tmp_path):
+    return tiny_settings(TINY, audio, tmp_path)
