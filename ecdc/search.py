@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Iterator, Optional
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .codec.beam import beam_search
@@ -14,18 +16,22 @@ from .codec.quantizer import ResidualVectorQuantizer
 from .entropy.model_coder import HEAD_ROWS, ModelCoder
 
 # Beams times codebooks: the same work at every bandwidth, as more codebooks gain less by wide beams.
-WORK, WIDEST, NARROWEST = 64, 8, 2
+WORK, WIDEST, NARROWEST = 128, 16, 2
 # With fewer codebooks than this a bit counts for less, by as much: distance says less of how coarse codes sound,
 # and mel distances would rise.
 MANY = 8
+# Frames around a frame that tell what its bits are worth: one alone may be near its codes by chance.
+AROUND = 9
+# Above 1, what the search gains in distance goes into fewer bits: at this, scores are about those of nearest entries.
+THRIFT = 1.7
 
 
 class Search:
     """Any decoder decodes what it chooses: only the encoder is other.
 
     Among codes of about the same distance to the latents it takes those that the language
-    model expects. A bit is worth what the last codebook takes off the distance with each
-    of its own, so that all bits are worth about the same.
+    model expects. A bit is worth about what the last codebook takes off the distance with
+    each of its own, in the frames around: so quiet frames do not lose to loud ones.
 
     Args:
         quantizer: the model's.
@@ -36,24 +42,32 @@ class Search:
     def __init__(self, quantizer: ResidualVectorQuantizer, n_codebooks: int, coder: Optional[ModelCoder]):
         self.embed, self.coder = quantizer.embed[:n_codebooks], coder
         self.width = min(WIDEST, max(NARROWEST, WORK // n_codebooks))
-        last = self.embed[-1]
-        self.price = min(1.0, n_codebooks / MANY) * float(last.square().sum(1).mean()) / np.log2(len(last))
 
     @torch.inference_mode()
     def __call__(self, blocks: list[Block], key: bool) -> list[Block]:
         """The blocks of a packet, with better codes; before the coder encodes them."""
         nearest = joined(blocks)
         latents, chosen = torch.from_numpy(nearest.latents.T), np.empty_like(nearest.codes)
-        for frames, costs in self._costs(nearest.codes, key):
+        for frames, costs in self._costs(latents, nearest.codes, key):
             chosen[:, frames] = beam_search(self.embed, latents[frames], self.width, costs).numpy().T
         ends = np.cumsum([block.codes.shape[1] for block in blocks])[:-1]
         return [block._replace(codes=part) for block, part in zip(blocks, np.split(chosen, ends, axis=1))]
 
-    def _costs(self, codes: np.ndarray, key: bool) -> Iterator[tuple[slice, Optional[Tensor]]]:
+    def _costs(self, latents: Tensor, codes: np.ndarray, key: bool) -> Iterator[tuple[slice, Optional[Tensor]]]:
         """Chunks of frames, and what their entries cost [T, K, size], were the frames before as in `codes` [K, T]."""
         if self.coder is None:
             yield from ((slice(first, first + HEAD_ROWS), None) for first in range(0, codes.shape[1], HEAD_ROWS))
             return
+        prices = self._prices(latents, torch.from_numpy(codes).long())
         for first, counts in self.coder.counts(codes, key):
+            frames = slice(first, first + len(counts))
             bits = np.log2(counts.sum(-1, keepdims=True)) - np.log2(counts)
-            yield slice(first, first + len(bits)), torch.from_numpy((self.price * bits).astype(np.float32))
+            yield frames, torch.from_numpy(bits.astype(np.float32)) * prices[frames, None, None]
+
+    def _prices(self, latents: Tensor, codes: Tensor) -> Tensor:
+        """What a bit is worth in each frame [T], in squared distance of the latents [T, D]."""
+        chosen = [F.embedding(code, entries) for code, entries in zip(codes, self.embed)]
+        before = latents - sum(chosen[:-1])
+        gain = before.square().sum(1) - (before - chosen[-1]).square().sum(1)
+        around = F.avg_pool1d(gain[None], AROUND, 1, AROUND // 2, count_include_pad=False)[0]
+        return around.clamp(min=0) * (THRIFT * min(1.0, len(codes) / MANY) / math.log2(self.embed.shape[1]))

@@ -71,6 +71,19 @@ def test_fewer_bits_for_closer_sound(path, model, bandwidth):
     assert best == size and best_nearness > nearness + 0.1
 
 
+def test_quiet_parts_do_not_pay_for_loud_ones():
+    data, rate = soundfile.read(VOICE, dtype="float32", frames=80000)
+    data[40000:] *= 10 ** (-30 / 20)
+    sizes, nearness = [], []
+    for best in (False, True):
+        file = io.BytesIO()
+        ecdc.write(file, data, rate, bandwidth=6, best=best)
+        sizes.append(len(file.getvalue()))
+        file.seek(0)
+        nearness.append(si_snr(data[42000:], ecdc.read(file)[0][42000:]))
+    assert sizes[1] < 0.95 * sizes[0] and nearness[1] > nearness[0] - 1.5
+
+
 @pytest.mark.parametrize("model, channels, options", (
     (TINY, 1, {}), (TINY, 1, {"lm": False}), (TINY, 1, {"live": True, "packet_seconds": 0.1}), (TINY_STEREO, 2, {})))
 def test_sizes_pushed_do_not_matter(model, channels, options):
