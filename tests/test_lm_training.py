@@ -19,7 +19,7 @@ from ecdc.errors import EcdcError
 from ecdc.models import language_model
 from ecdc.models.registry import LANGUAGE_MODEL
 from tiny_training import audio, causal  # noqa: F401 (fixtures)
-from training.data import scan
+from training.data import Crops, scan
 from training.export import export_codec
 from training.lm import LmSettings, train_lm
 from training.lm_codes import collect
@@ -93,7 +93,7 @@ def test_stopped_collection_of_codes_goes_on(causal, audio, tmp_path):
     # As after a kill while only one of them had saved.
     torch.save(made[1][:0], parts[1])
     hours = 20 * (len(made[0]) + 1) / 3600
-    assert collect(folder, scan([audio], tmp_path / "lm.index"), tmp_path / "lm.codes", hours, 2, 0, None)
+    assert collect(folder, Crops(scan([audio], tmp_path / "lm.index"), 24000, 1), tmp_path / "lm.codes", hours, 2, 0, None)
     codes = torch.load(tmp_path / "lm.codes", weights_only=True)
     assert len(codes) == 2 * len(made[0]) + 2 and not any(part.exists() for part in parts)
     torch.testing.assert_close(codes[:len(made[0])], made[0], rtol=0, atol=0)

@@ -83,6 +83,8 @@ def test_crops_follow_from_the_generator_and_survive_short_files(audio, tmp_path
     assert not np.array_equal(one, crops.batch(np.random.default_rng(6), 8, 5 * 16000))
     ones = [crops.single(np.random.default_rng(seed), 16000) for seed in range(3)]
     assert all(one.shape == (2, 16000) and 0.01 < np.abs(one).max() <= 1 for one in ones)
+    quiet = [np.abs(Crops(sources, 16000, 2, -70.0).single(np.random.default_rng(seed), 16000)).max() for seed in range(30)]
+    assert min(quiet) < 0.002 and max(quiet) > 0.01
     with pytest.raises(EcdcError, match="no audio"):
         scan([tmp_path], tmp_path / "other.json")
 

@@ -11,6 +11,7 @@ import click
 
 from ecdc.errors import EcdcError
 
+from .data import QUIETEST
 from .settings import Settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -53,6 +54,7 @@ def _setting(name: str, kind: object, text: str):
 @_setting("steps", click.IntRange(1), "Steps in all.")
 @_setting("batch", click.IntRange(1), "Crops for each process and step.")
 @_setting("seconds", click.FloatRange(0.1, 30), "Length of a crop (models with segments: one segment).")
+@_setting("quietest", click.FloatRange(max=6), "Least gain of a crop in dB: lower ones teach a codec quiet recordings.")
 @_setting("processes", click.IntRange(1, 64), "Processes; on the CPU of one thread each.")
 @_setting("device", click.Choice(["cpu", "cuda"]), "Where to train.")
 @_setting("rate", float, "Learning rate: Muon's.")
@@ -112,6 +114,7 @@ def export(run: Path, model: Path, name: Optional[str]) -> None:
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="File to keep the training in.")
 @click.option("--start", help="Language model to go on from, at its size: that of a model (a name or a folder), or a float file.")
 @click.option("--hours", default=5.0, show_default=True, help="Audio to take codes of.")
+@click.option("--quietest", default=QUIETEST, show_default=True, help="Least gain of that audio in dB, as for the codec.")
 @click.option("--steps", default=3000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Sequences of 5 s for each process and step.")
 @click.option("--rate", default=2e-3, show_default=True, help="Learning rate.")

@@ -17,7 +17,8 @@ CATEGORIES = ("speech", "music", "sound")
 # Paper: one music source, one other source, two sources of any kind mixed, three that are not music mixed.
 STRATEGIES = (("music",), ("other",), ("any", "any"), ("other", "other", "other"))
 STRATEGY_ODDS = (0.32, 0.32, 0.24, 0.12)
-GAIN_DB = (-10.0, 6.0)
+# Random gains in dB. Paper: from -10; a codec that does not normalise codes sound as well as loud as it was in training.
+QUIETEST, LOUDEST = -10.0, 6.0
 # Of what is not music, this much is speech.
 SPEECH_ODDS = 0.7
 
@@ -72,8 +73,8 @@ def examined(path: Path) -> Optional[Source]:
 class Crops:
     """Random crops `[B, C, T]` float32 at a model's rate; what is drawn depends on the generator alone."""
 
-    def __init__(self, sources: list[Source], rate: int, channels: int):
-        self.rate, self.channels = rate, channels
+    def __init__(self, sources: list[Source], rate: int, channels: int, quietest: float = QUIETEST):
+        self.rate, self.channels, self.quietest = rate, channels, quietest
         self.groups: dict[str, tuple[list[Source], np.ndarray]] = {}
         for category in CATEGORIES:
             group = [source for source in sources if source.category == category]
@@ -110,7 +111,7 @@ class Crops:
         source = group[min(int(np.searchsorted(ends, random.random())), len(group) - 1)]
         take = -(-length * source.rate // self.rate)
         start = int(random.integers(0, max(1, source.frames - take + 1)))
-        gain = 10 ** (random.uniform(*GAIN_DB) / 20) / source.peak * 0.5
+        gain = 10 ** (random.uniform(self.quietest, LOUDEST) / 20) / source.peak * 0.5
         with soundfile.SoundFile(source.path) as file:
             file.seek(start)
             wave = file.read(take, dtype="float32", always_2d=True)

@@ -21,7 +21,7 @@ from ecdc.files import open_output
 from ecdc.models import load_model
 from ecdc.models.registry import LANGUAGE_MODEL
 
-from .data import scan
+from .data import QUIETEST, Crops, scan
 from .lm_codes import COUNTS, SAVE_SECONDS, Codes, collect
 from .lm_start import start_exact, start_model
 from .optimizer import Optimizer
@@ -39,6 +39,7 @@ class LmSettings:
     rate: float = 2e-3
     processes: int = 2
     hours: float = 5.0
+    quietest: float = QUIETEST
     inner: bool = False
     dimension: int = 200
     start: Optional[str] = None
@@ -53,9 +54,9 @@ def train_lm(folder: Path, audio: list[Path], state: Path, settings: LmSettings)
     codec = load_model(folder)
     _first_model(codec.config, settings)  # says what is wrong before anything takes time
     prices = None if settings.start is None else start_exact(settings.start)
-    sources = scan(audio, state.with_suffix(".index"))
+    crops = Crops(scan(audio, state.with_suffix(".index")), codec.config.sample_rate, codec.config.channels, settings.quietest)
     cache = state.with_suffix(".codes")
-    if not cache.exists() and not collect(folder, sources, cache, settings.hours, settings.processes, settings.seed, prices):
+    if not cache.exists() and not collect(folder, crops, cache, settings.hours, settings.processes, settings.seed, prices):
         print("\nstopped while collecting codes; the same command goes on", file=sys.stderr)
         return
     run(_train, settings.processes, settings, codec.config, cache, state)

@@ -21,7 +21,7 @@ from ecdc.files import open_output
 from ecdc.models import load_model
 from ecdc.search import Search
 
-from .data import Crops, Source
+from .data import Crops
 from .processes import asked_to_stop, rank, run, world
 
 PIECE_SECONDS = 10
@@ -63,7 +63,7 @@ class Codes(NamedTuple):
         return torch.stack([self.pieces[row, :codebooks, start:start + length] for row, start in zip(rows, starts)]).long()
 
 
-def collect(folder: Path, sources: list[Source], cache: Path, hours: float, processes: int, seed: int,
+def collect(folder: Path, crops: Crops, cache: Path, hours: float, processes: int, seed: int,
             prices: Optional[LanguageModel]) -> bool:
     """Write `Codes` of the model in `folder`, of single sources as most files are, to `cache`.
 
@@ -75,7 +75,7 @@ def collect(folder: Path, sources: list[Source], cache: Path, hours: float, proc
     parts = [cache.with_name(f"{cache.name}.{number}of{processes}") for number in range(processes)]
     # After a kill one may have saved more than another; but they wait for each other at every piece.
     done = min(len(_made(part)) for part in parts)
-    run(_collect, processes, folder, sources, parts, done, each, seed, prices)
+    run(_collect, processes, folder, crops, parts, done, each, seed, prices)
     made = [_made(part) for part in parts]
     if min(map(len, made)) < each:
         return False
@@ -91,7 +91,7 @@ def _made(part: Path) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def _collect(folder: Path, sources: list[Source], parts: list[Path], done: int, each: int, seed: int,
+def _collect(folder: Path, crops: Crops, parts: list[Path], done: int, each: int, seed: int,
              prices: Optional[LanguageModel]) -> None:
     """One process's share of the pieces, going on after the first `done`."""
     codec, part = load_model(folder), parts[rank()]
@@ -101,7 +101,6 @@ def _collect(folder: Path, sources: list[Source], parts: list[Path], done: int, 
         with open_output(part) as file:
             torch.save(torch.stack(made), file)
 
-    crops = Crops(sources, config.sample_rate, config.channels)
     length = PIECE_SECONDS * config.sample_rate
     if config.segment is not None:
         length = (int(PIECE_SECONDS / config.segment) - 1) * config.segment_stride + config.segment_length

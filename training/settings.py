@@ -10,6 +10,8 @@ from typing import Optional
 
 from ecdc.errors import EcdcError
 
+from .data import QUIETEST
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -17,7 +19,7 @@ class Settings:
 
     `model` is the folder or name of a model to go on from, `config` the config.json of one
     to train from nothing; with both, the new one begins with the old one's weights, but its
-    own codebooks. `batch` counts crops of `seconds` for each process. The learning
+    own codebooks. `batch` counts crops of `seconds` for each process, with gains from `quietest` dB. The learning
     rate (Muon's; AdamW gets `adam_share` of it) rises over `warmup` steps and falls to
     zero over the last `decay` of `steps`. The first `unquantized` steps leave the quantizer
     out, the first `early` weigh waveform over spectrum. `similarity` is the weight of that
@@ -33,6 +35,7 @@ class Settings:
     steps: int = 100000
     batch: int = 4
     seconds: float = 0.8
+    quietest: float = QUIETEST
     processes: int = 2
     device: str = "cpu"
     seed: int = 0

@@ -50,7 +50,7 @@ class Trainer:
         self.codec.requires_grad_(True)
         self.codec.encoder.requires_grad_(not settings.decoder_only)
         self.crops = Crops(scan([Path(name) for name in settings.audio], folder / INDEX),
-                           self.config.sample_rate, self.config.channels)
+                           self.config.sample_rate, self.config.channels, settings.quietest)
         hop = self.config.hop_length
         self.length = self.config.segment_length or round(settings.seconds * self.config.sample_rate / hop) * hop
         frames = self.config.frames_for(self.length) * settings.batch * world()
