@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -158,6 +159,20 @@ def test_killed_run_goes_on(causal, tmp_path):
     assert 3 <= done < 100000
     trained = Trainer(Settings.load(run), run)
     assert trained.done == done
+
+
+def test_stopped_before_it_listens(causal, tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, "-m", "training", "codec", str(run), "--processes", "2", "--audio", causal.audio[0],
+                                "--config", causal.config], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (run / "index.json").exists() and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.terminate()
+    said = process.stderr.read()
+    # On a slow machine perhaps before there are processes, on a fast one after they listen.
+    assert process.wait(60) in (1, 0, -signal.SIGTERM) and "Traceback" not in said, said
+    assert process.returncode != 1 or "the same command goes on" in said
 
 
 def test_exported_models_compress(settings, tmp_path):

@@ -114,7 +114,8 @@ def export(run: Path, model: Path, name: Optional[str]) -> None:
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="File to keep the training in.")
 @click.option("--start", help="Language model to go on from, at its size: that of a model (a name or a folder), or a float file.")
 @click.option("--hours", default=5.0, show_default=True, help="Audio to take codes of.")
-@click.option("--quietest", default=QUIETEST, show_default=True, help="Least gain of that audio in dB, as for the codec.")
+@click.option("--quietest", type=click.FloatRange(max=6), default=QUIETEST, show_default=True,
+              help="Least gain of that audio in dB, as for the codec.")
 @click.option("--steps", default=3000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Sequences of 5 s for each process and step.")
 @click.option("--rate", default=2e-3, show_default=True, help="Learning rate.")

@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ecdc.errors import EcdcError
+
 
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
@@ -65,7 +67,10 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 def run(work: Callable[..., None], processes: int, *arguments: object) -> None:
-    """Run `work(*arguments)` in so many processes of one thread each, or here if it is one."""
+    """Run `work(*arguments)` in so many processes of one thread each, or here if it is one.
+
+    Raises EcdcError if one ends by a signal: killed, or told to stop before it could listen.
+    """
     if processes == 1:
         work(*arguments)
         return
@@ -86,6 +91,9 @@ def run(work: Callable[..., None], processes: int, *arguments: object) -> None:
     try:
         while not started.join():
             pass
+    except torch.multiprocessing.ProcessExitedException as error:
+        raise EcdcError(f"a process ended before its time ({error.signal_name or error.exit_code}); "
+                        "the same command goes on after what was last saved") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
