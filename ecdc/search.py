@@ -40,7 +40,7 @@ class Search:
     """
 
     def __init__(self, quantizer: ResidualVectorQuantizer, n_codebooks: int, coder: Optional[ModelCoder]):
-        self.embed, self.coder = quantizer.embed[:n_codebooks], coder
+        self.quantizer, self.embed, self.coder = quantizer, quantizer.embed[:n_codebooks], coder
         self.width = min(WIDEST, max(NARROWEST, WORK // n_codebooks))
 
     @torch.inference_mode()
@@ -66,8 +66,7 @@ class Search:
 
     def _prices(self, latents: Tensor, codes: Tensor) -> Tensor:
         """What a bit is worth in each frame [T], in squared distance of the latents [T, D]."""
-        chosen = [F.embedding(code, entries) for code, entries in zip(codes, self.embed)]
-        before = latents - sum(chosen[:-1])
-        gain = before.square().sum(1) - (before - chosen[-1]).square().sum(1)
+        before = latents - self.quantizer.decode(codes[None, :-1])[0].T
+        gain = before.square().sum(1) - (before - F.embedding(codes[-1], self.embed[-1])).square().sum(1)
         around = F.avg_pool1d(gain[None], AROUND, 1, AROUND // 2, count_include_pad=False)[0]
         return around.clamp(min=0) * (THRIFT * min(1.0, len(codes) / MANY) / math.log2(self.embed.shape[1]))

@@ -13,12 +13,14 @@ import soxr
 from ecdc.errors import EcdcError
 from ecdc.files import open_output
 
+from .settings import QUIETEST
+
 CATEGORIES = ("speech", "music", "sound")
 # Paper: one music source, one other source, two sources of any kind mixed, three that are not music mixed.
 STRATEGIES = (("music",), ("other",), ("any", "any"), ("other", "other", "other"))
 STRATEGY_ODDS = (0.32, 0.32, 0.24, 0.12)
-# Random gains in dB. Paper: from -10; a codec that does not normalise codes sound as well as loud as it was in training.
-QUIETEST, LOUDEST = -10.0, 6.0
+# The greatest gain of a crop in dB.
+LOUDEST = 6.0
 # Of what is not music, this much is speech.
 SPEECH_ODDS = 0.7
 
