@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,22 @@ def test_crops_follow_from_the_generator_and_survive_short_files(audio, tmp_path
         scan([tmp_path], tmp_path / "other.json")
 
 
+def test_files_that_change_are_looked_at_again(audio, tmp_path):
+    mine, index = tmp_path / "mine", tmp_path / "index.json"
+    shutil.copytree(audio, mine)
+    before = scan([mine], index)
+    wave, rate = soundfile.read(mine / "speech" / "one.wav")
+    soundfile.write(mine / "speech" / "one.wav", 0.1 * wave[:1000], rate)
+    wave[len(wave) // 2] = np.nan
+    soundfile.write(mine / "music" / "one.wav", wave, rate, "FLOAT")
+    after = {source.category: source for source in scan([mine], index)}
+    assert "music" not in after and after["speech"].frames == 1000
+    assert after["speech"].peak < 0.2 * next(source.peak for source in before if source.category == "speech")
+    # Another version's index.
+    index.write_text('[["a.wav", "speech", 10, 24000, 1, 0.5]]')
+    assert scan([mine], index) == list(after.values())
+
+
 def test_discriminator_learns_what_is_made():
     torch.manual_seed(0)
     judge = Discriminator(1)
@@ -159,6 +176,21 @@ def test_killed_run_goes_on(causal, tmp_path):
     assert 3 <= done < 100000
     trained = Trainer(Settings.load(run), run)
     assert trained.done == done
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_vanished_audio_is_named(causal, tmp_path, processes):
+    run, mine = tmp_path / "run", tmp_path / "mine"
+    shutil.copytree(causal.audio[0], mine)
+    process = subprocess.Popen([sys.executable, "-m", "training", "codec", str(run), "--processes", str(processes),
+                                "--audio", str(mine), "--config", causal.config, "--check-every", "3", "--steps", "100000"],
+                               cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (run / "log.csv").exists() and process.poll() is None:
+        time.sleep(0.05)
+    shutil.rmtree(mine)
+    said = process.stderr.read()
+    assert process.wait(60) == 1 and f"{mine}/" in said and "cannot be read any more" in said, said
+    assert "Traceback" not in said, said
 
 
 def test_stopped_before_it_listens(causal, tmp_path):
