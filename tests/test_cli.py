@@ -205,6 +205,7 @@ def test_overhead_of_a_default_file(tmp_path):
     ("compress", "--raw", "x"), ("compress", "--rate", "8000", "x"), ("compress", "-o", "y", "--output-dir", ".", "x"),
     ("compress", "a", "b", "-o", "c"), ("compress", "-", "--output-dir", "."), ("compress", "a/x", "b/x", "--output-dir", "."),
     ("compress", "-b", "much", "x"), ("compress", "-r", "44", "x"), ("decompress", "x", "-o", "y.m4a"),
+    ("decompress", "x", "-o", "y"), ("compress", "x", "."), ("decompress", "x", "-o", "."),
     ("decompress", "x", "-o", "y.flac", "--bits", "float"), ("decompress", "x", "--format", "s16le"),
     ("decompress", "x", "--native", "--rate", "8000"), ("decompress", "x", "--raw", "--bits", "16"),
     ("decompress", "x", "--channels", "3"), ("compres", "x"), ("info", "--nonsense")))

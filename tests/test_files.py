@@ -48,8 +48,9 @@ def test_refusal(tmp_path):
         file.write(b"mine")
         (tmp_path / "late").write_bytes(b"theirs")
     assert (tmp_path / "late").read_bytes() == b"theirs" and len(list(tmp_path.iterdir())) == 2
-    with pytest.raises(OSError), open_output(tmp_path / "no" / "folder"):
+    with pytest.raises(FileNotFoundError) as raised, open_output(tmp_path / "no" / "folder"):
         pass
+    assert raised.value.filename == str((tmp_path / "no" / "folder").resolve())
     with pytest.raises(OSError), open_output(tmp_path):
         pass
 

@@ -34,6 +34,9 @@ def plan(paths: tuple[str, ...], output: Optional[str], output_dir: Optional[str
     """
     if output and output_dir:
         raise click.UsageError("-o and --output-dir exclude each other")
+    place = output or (paths[1] if len(paths) == 2 and not output_dir else None)
+    if place and os.path.isdir(place):
+        raise click.UsageError(f"{place} is a folder: to write there, give it as --output-dir")
     if not output and not output_dir and len(paths) == 2 and (paths[1] == STREAM or is_target(paths[1])):
         return [Job(*paths)]
     if output:
