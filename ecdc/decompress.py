@@ -222,7 +222,6 @@ class Decompressor:
         rest = np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
         yield from self._finish(rest)
 
-
     def _rest(self) -> np.ndarray:
         """What decoder and resampler still hold."""
         held = [*(self._held or []), self._resampler.push(map_channels(self._decoder.flush(), self._mapped)),
