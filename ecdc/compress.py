@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import BinaryIO, Callable, Mapping, Optional
 
 import numpy as np
@@ -12,6 +13,7 @@ from .audio.reader import BLOCK, AudioReader
 from .bitstream import LAYOUTS, Header, StreamWriter, Version0Writer
 from .codec.blocks import Block, joined
 from .codec.codec import Codec
+from .codec.level import Levelled, Leveller
 from .entropy import LANGUAGE_MODEL, PLAIN
 from .entropy.language_model import LanguageModel
 from .entropy.payload import PayloadCoder
@@ -77,6 +79,9 @@ class Compressor:
         self.resampler = Resampler(samplerate, config.sample_rate, self.mapped)
         self.encoded_samples = 0
         self.blocks: list[Block] = []
+        self.leveller = Leveller(codec.config, self.header.packet_frames) if config.target_peak and version else None
+        # Of the packets whose samples the encoder has had.
+        self.scales: deque[Optional[float]] = deque()
 
     def _packet_frames(self, model: Optional[LanguageModel], seconds: float) -> int:
         config = self.codec.config
@@ -106,6 +111,8 @@ class Compressor:
         # The resampler may be a sample short of, or beyond, the exact length.
         rest = np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing]
         data = self._encode(rest)
+        if self.leveller is not None:
+            self._levelled(self.leveller.flush())
         self.blocks += self.encoder.flush()
         # Version 0 knows the model's rate only.
         samples = self.samples if self.header.version else self.encoded_samples
@@ -123,8 +130,16 @@ class Compressor:
     def _encode(self, block: np.ndarray) -> bytes:
         self.encoded_samples += block.shape[1]
         wave = torch.from_numpy(np.ascontiguousarray(map_channels(block, self.codec.config.channels)))
-        self.blocks += self.encoder.push(wave)
+        if self.leveller is None:
+            self.blocks += self.encoder.push(wave)
+        else:
+            self._levelled(self.leveller.push(wave))
         return self._packets(last=False)
+
+    def _levelled(self, packets: list[Levelled]) -> None:
+        for wave, scale in packets:
+            self.scales.append(scale)
+            self.blocks += self.encoder.push(wave)
 
     def _packets(self, last: bool) -> bytes:
         """Packets of all blocks at hand that fill one, and with `last` of the others too."""
@@ -139,7 +154,7 @@ class Compressor:
                 group = self.search(group, key)
             payload = self.coder.encode(group, key)
             data += self.writer.packet(payload.data, frames, key=key, last=last and not self.blocks,
-                                       plain=payload.plain)
+                                       plain=payload.plain, scaled=payload.scaled)
         return data
 
     def _take_group(self, last: bool) -> list[Block]:
@@ -151,7 +166,7 @@ class Compressor:
             return []
         group, rest = joined(self.blocks).split(capacity)
         self.blocks = [rest] if rest.codes.shape[1] else []
-        return [group]
+        return [group._replace(scale=self.scales.popleft()) if self.scales else group]
 
     def _take_segments(self, last: bool) -> list[Block]:
         # A shorter segment has a packet of its own: a reader knows whole segments by the number of frames.

@@ -57,7 +57,7 @@ class Concealer:
         length, faded = round(FADE_SECONDS * self.config.frame_rate) * self.config.hop_length, 0
         if held:
             codes = np.repeat(self._last.codes[:, -1:], held, axis=1)
-            for wave in self._decoder.push(Block(codes)):
+            for wave in self._decoder.push(Block(codes, self._last.scale)):
                 gain = np.clip(1 - np.arange(faded, faded + wave.shape[1]) / length, 0, 1).astype(np.float32)
                 faded += wave.shape[1]
                 yield wave.numpy() * gain

@@ -75,7 +75,7 @@ def truncate(source: BinaryIO, target: BinaryIO, bandwidth: float, model: Union[
             raise BitstreamError(f"packet {sections.parser.packets}: {error}") from None
         payload = encoder.encode([Block(block.codes[:codebooks], block.scale) for block in blocks], packet.key)
         target.write(writer.packet(payload.data, packet.frames, key=packet.key, last=packet.last,
-                                   plain=payload.plain))
+                                   plain=payload.plain, scaled=payload.scaled))
     target.write(writer.finish(sections.samples))
 
 
@@ -169,7 +169,8 @@ def cut(source: BinaryIO, target: BinaryIO, start: float, duration: Optional[flo
 
 
 def copied(writer: StreamWriter, packet: Packet, last: bool) -> bytes:
-    return writer.packet(packet.payload, packet.frames, key=packet.key, last=last, plain=packet.plain)
+    return writer.packet(packet.payload, packet.frames, key=packet.key, last=last, plain=packet.plain,
+                         scaled=packet.scaled)
 
 
 class Length:

@@ -4,6 +4,7 @@ The tiny models have random weights: small, fast, and nothing like speech comes 
 them. The language model of one is trained for seconds, so that it saves something.
 """
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -75,10 +76,20 @@ def tone(samplerate: int, channels: int, seconds: float) -> np.ndarray:
     return (noise + [0.3 * np.sin(2 * np.pi * (220 + 110 * c) * t) for c in range(channels)]).astype(np.float32)
 
 
+def levelling(folder: Path, target_peak: float = 0.6) -> Codec:
+    """The model as it is when its streams are brought to a level."""
+    codec = copy.copy(ecdc.load_model(folder))
+    codec.config = dataclasses.replace(codec.config, target_peak=target_peak)
+    return codec
+
+
 def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: bool, per_key: int = 1,
-           **options) -> bytes:
+           levelled: bool = False, **options) -> bytes:
     wave = tone(samplerate, channels, seconds)
-    compressor = ecdc.Compressor(ecdc.load_model(folder), samplerate, channels,
+    if levelled:
+        # Nothing, and ever louder.
+        wave *= np.repeat([0, 1 / 100, 1 / 10, 1 / 2], wave.shape[1] // 4).astype(np.float32)
+    compressor = ecdc.Compressor(levelling(folder) if levelled else ecdc.load_model(folder), samplerate, channels,
                                  samples=wave.shape[1] if known else None, **options)
     compressor.packets_per_key = per_key
     return compressor.push(wave) + compressor.flush()
@@ -93,6 +104,7 @@ def main() -> None:
         "streaming.ecdc": stream(mono, 44100, 2, 0.3, False, bandwidth=1.5, packet_seconds=1, lm=False),
         "modelled.ecdc": stream(mono, 24000, 1, 2.0, True, bandwidth=3, packet_seconds=1),
         "continued.ecdc": stream(mono, 24000, 1, 1.0, False, bandwidth=3, packet_seconds=0.2, per_key=3),
+        "levelled.ecdc": stream(mono, 24000, 1, 1.0, True, levelled=True, bandwidth=3, packet_seconds=0.25),
         "stereo.ecdc": stream(stereo, 48000, 2, 1.2, True, bandwidth=3, packet_seconds=1),
     }
     for name, data in files.items():

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ecdc.codec.blocks import joined
 from ecdc.codec.codec import Codec
+from ecdc.codec.level import scale_for
 from ecdc.compress import PACKET_SECONDS
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.entropy.model_coder import ModelCoder
@@ -128,8 +129,9 @@ def _collect(folder: Path, crops: Crops, parts: list[Path], done: int, each: int
 def _codes(codec: Codec, wave: Tensor, count: Optional[int], prices: Optional[LanguageModel]) -> np.ndarray:
     """Codes [K, T] of a wave [C, T]: of the nearest entries in all codebooks, or of the search in `count` of them."""
     config = codec.config
+    scale = scale_for(float(wave.abs().max()), config)
     encoder = codec.encoder_stream(count or config.codebooks, config.block_frames)
-    blocks = encoder.push(wave)
+    blocks = encoder.push(wave if scale is None else wave / scale)
     if config.segment is None:
         # Of segments only the whole ones: each is coded for itself, the model sees them in a row.
         blocks += encoder.flush()

@@ -8,8 +8,8 @@ from ..errors import BitstreamError
 from .cursor import Cursor, Incomplete
 from .header import Header
 from .parser import StreamParser
-from .sections import (END, END_BODY, KEY_PACKET, PACKET, PACKET_FLAGS, TAGS, TYPE, Packet, Raw, Section, parse_end,
-                       parse_packet, parse_tags, section_size, take_section)
+from .sections import (END, END_BODY, KEY_PACKET, PACKET, TAGS, TYPE, Packet, Raw, Section, parse_end, parse_packet,
+                       parse_tags, section_size, take_section)
 
 # A key packet that claims a longer gap than this (in seconds) is not believed.
 LONGEST_GAP = 24 * 3600
@@ -107,10 +107,7 @@ class RecoveringParser:
             if self._closed:
                 return None
             raise
-        kind = raw.tag & TYPE
-        if kind == END and len(raw.body) != END_BODY or kind in (PACKET, KEY_PACKET) and raw.tag & ~(TYPE | PACKET_FLAGS):
-            return None
-        return raw
+        return None if raw.tag & TYPE == END and len(raw.body) != END_BODY else raw
 
     def _begin_search(self) -> None:
         self.damaged += 1

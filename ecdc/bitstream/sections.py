@@ -16,8 +16,7 @@ from .cursor import MAX_VARINT_BYTES, Cursor, Incomplete, text, varint
 PACKET, KEY_PACKET, TAGS, INDEX, END = 1, 2, 3, 4, 5
 TYPE = 0x0F
 SKIPPABLE = 0x08
-SHORT, LAST, PLAIN = 0x10, 0x20, 0x40
-PACKET_FLAGS = SHORT | LAST | PLAIN
+SHORT, LAST, PLAIN, SCALED = 0x10, 0x20, 0x40, 0x80
 
 MAX_TAGS = 1 << 16
 MAX_BODY = 1 << 24
@@ -30,7 +29,8 @@ class Packet(NamedTuple):
     """`frames` frames of codes as `payload`; `position`: frames before it.
 
     A key packet depends on no packet before it; `last`: its last frame may be padding;
-    `plain`: packed plainly in a stream that has another entropy coder.
+    `plain`: packed plainly in a stream that has another entropy coder; `scaled`: it has a scale
+    although its model does not normalise.
     """
 
     payload: bytes
@@ -39,6 +39,7 @@ class Packet(NamedTuple):
     key: bool
     last: bool = False
     plain: bool = False
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def pack_packet(packet: Packet, packet_frames: int) -> bytes:
         body += varint(packet.frames)
     tag |= LAST if packet.last else 0
     tag |= PLAIN if packet.plain else 0
+    tag |= SCALED if packet.scaled else 0
     return pack_section(tag, body + packet.payload, packet.position)
 
 
@@ -146,8 +148,6 @@ def packet_limit(packet_frames: int, n_codebooks: int, bits_per_code: int) -> in
 
 def parse_packet(raw: Raw, packet_frames: int, position: int) -> Packet:
     """`position`: where the packet must stand, for a key packet says it too."""
-    if raw.tag & ~(TYPE | PACKET_FLAGS):
-        raise BitstreamError("made by a newer ecdc: it has unknown flags")
     key = raw.tag & TYPE == KEY_PACKET
     cursor = Cursor(raw.body)
     try:
@@ -158,7 +158,8 @@ def parse_packet(raw: Raw, packet_frames: int, position: int) -> Packet:
         raise BitstreamError("damaged: it is shorter than its own fields") from None
     if not 1 <= frames <= packet_frames:
         raise BitstreamError(f"damaged: it claims {frames} frames where {packet_frames} are the most")
-    return Packet(cursor.rest, frames, position, key, bool(raw.tag & LAST), bool(raw.tag & PLAIN))
+    return Packet(cursor.rest, frames, position, key, bool(raw.tag & LAST), bool(raw.tag & PLAIN),
+                  bool(raw.tag & SCALED))
 
 
 def pack_tags(tags: Tags) -> bytes:

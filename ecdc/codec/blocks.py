@@ -23,7 +23,7 @@ class Encoded(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One stretch of a stream: `codes` [K, frames] int32; `scale` as in `Encoded`, of one signal.
+    """One stretch of a stream: `codes` [K, frames] int32; `scale`: what its decoded samples are multiplied by.
 
     From an encoder it has the `latents` [D, frames] too, which the codes are of.
     """

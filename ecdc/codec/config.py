@@ -16,8 +16,9 @@ class CodecConfig:
     """Architecture and operating points of a codec (paper sections 3.1 and 3.2).
 
     Times are in seconds, bandwidths in kbps; `ratios` are the decoder's up-sampling
-    factors in its order, the encoder's strides are their reverse. `bottleneck_layers` is
-    not in the paper: residual blocks at the frame rate, where the LSTM is or in its place.
+    factors in its order, the encoder's strides are their reverse. Not in the paper: `bottleneck_layers`,
+    residual blocks at the frame rate, where the LSTM is or in its place; `target_peak`, which streams are
+    brought near before they are encoded, for a model that does not normalise.
     The defaults are the official 24 kHz model.
     """
 
@@ -47,6 +48,7 @@ class CodecConfig:
     normalize: bool = False
     segment: Optional[float] = None
     overlap: float = 0.01
+    target_peak: Optional[float] = None
 
     def __post_init__(self) -> None:
         for name in ("ratios", "bandwidths"):
@@ -78,6 +80,8 @@ class CodecConfig:
             "overlap must lie between 0 and 0.5": not 0 <= self.overlap <= 0.5,
             "normalize and time_group_norm need a segment":
                 self.segment is None and (self.normalize or self.norm == "time_group_norm"),
+            "target_peak must lie between 0.001 and 1, and is for models without segments":
+                self.target_peak is not None and not (0.001 <= self.target_peak <= 1 and self.segment is None),
         }
 
     @classmethod
@@ -93,7 +97,7 @@ class CodecConfig:
         """Everything that decides what the weights compute, as bytes to take a fingerprint of."""
         # Only what differs from the defaults: a field that a later version adds changes no old fingerprint.
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-                  if field.name not in ("name", "bandwidths") and getattr(self, field.name) != field.default}
+                  if field.name not in ("name", "bandwidths", "target_peak") and getattr(self, field.name) != field.default}
         return json.dumps(values, sort_keys=True).encode()
 
     @property

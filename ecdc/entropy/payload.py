@@ -1,7 +1,8 @@
-"""A packet's payload: the scales of its segments, where the model normalises, then the coded codes."""
+"""A packet's payload: its scale, or those of its segments where the model normalises, then the coded codes."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -15,11 +16,16 @@ from .language_model import LanguageModel
 from .model_coder import ModelCoder
 
 
+# Of a packet's scale, up or down.
+MOST_HALVINGS = 32
+
+
 class Payload(NamedTuple):
-    """`plain`: packed plainly, though the stream has a language model."""
+    """`plain`: packed plainly, though the stream has a language model; `scaled`: with a scale of its own."""
 
     data: bytes
     plain: bool
+    scaled: bool
 
 
 class PayloadCoder:
@@ -31,14 +37,15 @@ class PayloadCoder:
 
     def encode(self, blocks: list[Block], key: bool) -> Payload:
         """`blocks`: those of one packet. Whichever coder needs fewer bytes is taken."""
-        scales = b"".join(np.array(block.scale, "<f4").tobytes() for block in blocks if block.scale is not None)
+        scales = b"".join(self._packed_scale(block.scale) for block in blocks if block.scale is not None)
+        scaled = bool(scales) and not self.config.normalize
         codes = np.concatenate([block.codes for block in blocks], axis=1)
         size = plain.packed_size(*codes.shape, self.config.bits_per_code)
         if self.coder is not None:
             coded = self.coder.encode(codes, key)
             if len(coded) < size:
-                return Payload(scales + coded, False)
-        return Payload(scales + plain.pack(codes, self.config.bits_per_code), self.coder is not None)
+                return Payload(scales + coded, False, scaled)
+        return Payload(scales + plain.pack(codes, self.config.bits_per_code), self.coder is not None, scaled)
 
     def decode(self, packets: list[Packet]) -> list[list[Block]]:
         """The blocks of each packet: its segments, or for a model without segments a single one.
@@ -82,6 +89,8 @@ class PayloadCoder:
             segments, rest = divmod(packet.frames, self.config.block_frames)
             if rest:
                 raise BitstreamError(f"damaged: {packet.frames} frames are no whole number of segments")
+        if packet.scaled:
+            return [self._own_scale(packet)], packet.payload[1:]
         if not self.config.normalize:
             return [None] * segments, packet.payload
         if len(packet.payload) < 4 * segments:
@@ -90,3 +99,17 @@ class PayloadCoder:
         if not all(np.isfinite(scales)):
             raise BitstreamError("damaged: a scale is not a number")
         return scales, packet.payload[4 * segments:]
+
+    def _packed_scale(self, scale: float) -> bytes:
+        if self.config.normalize:
+            return np.array(scale, "<f4").tobytes()
+        # frexp's mantissa of a power of two is 1/2.
+        return (math.frexp(scale)[1] - 1).to_bytes(1, "little", signed=True)
+
+    def _own_scale(self, packet: Packet) -> float:
+        if self.config.segment is not None:
+            raise BitstreamError("damaged: it has a scale that its model knows nothing of")
+        exponent = int.from_bytes(packet.payload[:1], "little", signed=True)
+        if not 1 <= abs(exponent) <= MOST_HALVINGS:
+            raise BitstreamError("damaged: its scale is impossible")
+        return 2.0 ** exponent

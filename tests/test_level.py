@@ -1,0 +1,165 @@
+"""Levels: a model that does not normalise gets its packets at the level that it is best at, and they come back at their own."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ecdc
+from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
+from ecdc.bitstream import Packet, StreamParser, StreamWriter
+from ecdc.codec.config import CodecConfig
+from ecdc.codec.level import scale_for
+from ecdc.decompress import Decompressor
+from ecdc.edit import cut, join, truncate
+from ecdc.errors import BitstreamError, ModelError
+from make_golden import levelling
+from test_properties import pieces
+
+RATE = 24000
+TINY_LEVELLED = levelling(TINY)
+
+
+def packed(wave: np.ndarray, codec=TINY_LEVELLED, bandwidth: float = 3.0, sizes=(), **options) -> bytes:
+    """`wave` [T] at 24 kHz."""
+    compressor = ecdc.Compressor(codec, RATE, 1, bandwidth, **options)
+    return b"".join(compressor.push(part) for part in pieces(wave[None], sizes, len(wave))) + compressor.flush()
+
+
+def decoded(data: bytes, model=TINY, **options) -> np.ndarray:
+    return ecdc.read(io.BytesIO(data), model=model, **options)[0]
+
+
+def packets(data: bytes) -> list[Packet]:
+    return [section for section in StreamParser().push(data) if isinstance(section, Packet)]
+
+
+def exponents(data: bytes) -> list[int]:
+    """Halvings (below 0: doublings) of each packet."""
+    return [int.from_bytes(packet.payload[:1], "little", signed=True) if packet.scaled else 0 for packet in packets(data)]
+
+
+@pytest.fixture(scope="module", params=(VOICE, MUSIC), ids=("voice", "music"))
+def sound(request) -> np.ndarray:
+    """Six seconds at 24 kHz, peak 0.9."""
+    data, rate = soundfile.read(request.param, always_2d=True, dtype="float32")
+    data = soxr.resample(data.mean(1), rate, RATE)[:6 * RATE]
+    return (data * (0.9 / np.abs(data).max())).astype(np.float32)
+
+
+def test_scales_are_powers_of_two_that_bring_the_peak_near_the_target():
+    config = CodecConfig(target_peak=0.6)
+    assert [scale_for(peak, config) for peak in (0.6, 0.31, 0.3, 0.61, 1.0, 1.2, 40.0, 0.001, 1e-9, 0.0)] == \
+        [None, None, 0.5, 2, 2, 2, 128, 1 / 256, 1 / 256, None]
+    assert scale_for(0.001, CodecConfig()) is None
+
+
+@pytest.mark.parametrize("decibels", (-20, -40, -50, 12))
+def test_what_is_quiet_or_too_loud_is_as_good_as_the_rest(sound, decibels):
+    usual = si_snr(sound, decoded(packed(sound, ecdc.load_model(), 6.0, lm=False), None))
+    other = sound * np.float32(10 ** (decibels / 20))
+    assert si_snr(other, decoded(packed(other, ecdc.load_model(), 6.0, lm=False), None)) > usual - 1
+
+
+def test_quieter_by_powers_of_two_is_the_same_stream_but_for_the_scales(sound):
+    loud, quiet = packed(sound, ecdc.load_model(), 6.0), packed(sound / 16, ecdc.load_model(), 6.0)
+    assert [exponent - 4 for exponent in exponents(loud)] == exponents(quiet)
+    np.testing.assert_array_equal(decoded(loud, None), decoded(quiet, None) * 16)
+
+
+def test_a_level_is_held_through_pauses_and_falls_at_once():
+    wave = np.concatenate([noise(6 * RATE, seed=seed)[:, 0] * gain for seed, gain in enumerate((0.01, 1, 0.01))])
+    found = exponents(packed(wave, live=True, packet_seconds=0.1, lm=False))
+    assert max(found[:56]) < -5 and found[57] > -2
+    raised = max(index for index, exponent in enumerate(found) if exponent > -2) + 1
+    assert 12 + 4.8 < raised * 8 / 75 < 12 + 5.1 and max(found[raised:]) < -5
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60_000), st.lists(st.integers(0, 9000), max_size=30), st.lists(st.integers(0, 4000), max_size=30),
+       st.sampled_from(({}, {"lm": False, "packet_seconds": 1.4}, {"live": True, "packet_seconds": 0.1})))
+def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
+    wave = noise(samples)[:, 0] * np.exp(-np.arange(samples) / 6000).astype(np.float32)
+    whole = packed(wave, **options)
+    assert packed(wave, sizes=in_sizes, **options) == whole
+    decompressor = Decompressor(TINY)
+    blocks = [block for part in pieces(whole, out_sizes, len(whole)) for block in decompressor.push(part)]
+    decompressor.close()
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1)[0], decoded(whole))
+
+
+def changing() -> np.ndarray:
+    """Eleven seconds, each at another level; the loudest is held for five."""
+    return noise(11 * RATE)[:, 0] * np.repeat([0, 0.01, 0.1, 1, 8, 1, 0.5, 0, 0.02, 0.02, 0.02], RATE).astype(np.float32)
+
+
+@pytest.mark.parametrize("options", ({"packet_seconds": 1.0}, {"packet_seconds": 1.0, "lm": False}))
+def test_edited_streams_keep_their_levels(options):
+    data = packed(changing(), **options)
+    assert len(set(exponents(data))) > 4
+    lower, part, twice = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    truncate(io.BytesIO(data), lower, 1.5, TINY)
+    assert exponents(lower.getvalue()) == exponents(data)
+    cut(io.BytesIO(data), part, 3, 4, TINY)
+    assert exponents(part.getvalue()) == exponents(data)[3:7]
+    join([io.BytesIO(data), io.BytesIO(data)], twice, TINY)
+    assert exponents(twice.getvalue()) == 2 * exponents(data)
+
+
+def test_a_stretch_has_the_levels_of_the_whole():
+    codec = ecdc.load_model()
+    data = packed(changing(), codec, 3.0, packet_seconds=1.0)
+    whole = decoded(data, None)
+    for start in (24000, 30000, 71999, 72000, 200_000):
+        np.testing.assert_allclose(decoded(data, None, start=start, frames=30_000), whole[start:start + 30_000],
+                                   rtol=0, atol=1e-6)
+
+
+def test_what_is_concealed_is_as_loud_as_what_was_before():
+    data = packed(noise(4 * RATE)[:, 0] * np.float32(0.01), packet_seconds=1.0, lm=False)
+    second = packets(data)[1].payload
+    damaged = data.replace(second, bytes(len(second)))
+    decompressor = Decompressor(TINY, recover=True)
+    wave = np.concatenate([*decompressor.push(damaged), *decompressor.finish()], axis=1)[0]
+    assert decompressor.lost.seconds == pytest.approx(1, abs=0.02)
+    assert 0 < np.abs(wave[RATE:2 * RATE]).max() < 3 * np.abs(wave[:RATE]).max()
+
+
+def rescaled(name: str, payload) -> bytes:
+    """A golden stream whose packets claim to be scaled; valid checksums."""
+    parser = StreamParser()
+    sections = list(parser.push((GOLDEN / f"{name}.ecdc").read_bytes()))
+    writer = StreamWriter(dataclasses.replace(parser.header, samples=None))
+    data = writer.start({})
+    for packet in (section for section in sections if isinstance(section, Packet)):
+        data += writer.packet(payload(packet.payload), packet.frames, key=packet.key, last=packet.last, scaled=True)
+    return data + writer.finish(sections[-1].samples)
+
+
+@pytest.mark.parametrize("name, payload, model, message", (
+    ("streaming", lambda payload: b"\0" + payload, TINY, "scale is impossible"),
+    ("streaming", lambda payload: b"\x21" + payload, TINY, "scale is impossible"),
+    ("streaming", lambda payload: b"\x80" + payload, TINY, "scale is impossible"),
+    ("streaming", lambda payload: b"", TINY, "scale is impossible"),
+    ("streaming", lambda payload: payload, TINY, "damaged"),
+    ("stereo", lambda payload: b"\1" + payload, TINY_STEREO, "knows nothing of")))
+def test_scales_that_make_no_sense(name, payload, model, message):
+    with pytest.raises(BitstreamError, match=message):
+        decoded(rescaled(name, payload), model)
+
+
+def test_a_scale_only_where_it_is_allowed():
+    assert len(decoded(rescaled("streaming", lambda payload: b"\xff" + payload), TINY)) == 13230
+    for wrong in ({"target_peak": 0}, {"target_peak": 2.0}, {"target_peak": 0.5, "segment": 1.0}):
+        with pytest.raises(ModelError, match="target_peak"):
+            CodecConfig(**wrong)
+
+
+def test_the_target_is_no_part_of_what_a_stream_needs():
+    assert CodecConfig(target_peak=0.5).canonical() == CodecConfig().canonical()
+    assert decoded(packed(changing())).shape == (11 * RATE,)
