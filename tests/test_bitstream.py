@@ -128,7 +128,7 @@ def test_skippable_sections_are_skipped_and_others_not():
     future = writer._count(pack_section(0x38, b"from the future"))
     data = start + future + writer.packet(b"a" * 30, 3, key=True, last=True) + writer.finish(7000)
     assert [type(section) for section in parse(data)[1]] == [Packet, End]
-    for tag in (0x06, 0x07, 0x13):
+    for tag in (0x06, 0x07, 0x13, 0x83):
         with pytest.raises(BitstreamError, match="newer ecdc"):
             parse(start + pack_section(tag, b"x"))
 

@@ -19,7 +19,7 @@ from ecdc.decompress import Decompressor
 from ecdc.edit import cut, join, truncate
 from ecdc.errors import BitstreamError, ModelError
 from make_golden import levelling
-from test_properties import pieces
+from test_properties import decompressed, pieces
 
 RATE = 24000
 TINY_LEVELLED = levelling(TINY)
@@ -87,10 +87,7 @@ def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
     wave = noise(samples)[:, 0] * np.exp(-np.arange(samples) / 6000).astype(np.float32)
     whole = packed(wave, **options)
     assert packed(wave, sizes=in_sizes, **options) == whole
-    decompressor = Decompressor(TINY)
-    blocks = [block for part in pieces(whole, out_sizes, len(whole)) for block in decompressor.push(part)]
-    decompressor.close()
-    np.testing.assert_array_equal(np.concatenate(blocks, axis=1)[0], decoded(whole))
+    np.testing.assert_array_equal(decompressed(whole, out_sizes, TINY)[0], decoded(whole))
 
 
 def changing() -> np.ndarray:
