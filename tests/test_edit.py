@@ -62,6 +62,16 @@ def test_joined(model, channels, rate):
     assert min((whole - last[shift:][:len(whole)]).std() for shift in range(5)) < 0.02 * last.std()
 
 
+def test_a_short_segment_may_come_before_longer_ones():
+    first, second = (packed(noise(count, 2, seed=count), 48000, TINY_STEREO, 3.0, lm=False)
+                     for count in (20_000, 120_000))
+    out = joined(first, second, model=TINY_STEREO)
+    wave, alone = decoded(out, TINY_STEREO), decoded(second, TINY_STEREO)
+    assert len(wave) == 20_160 + 120_000
+    np.testing.assert_allclose(wave[:20_000], decoded(first, TINY_STEREO), atol=1e-6)
+    np.testing.assert_allclose(wave[20_160:], alone, atol=1e-6)
+
+
 def test_one_stream_joined_is_itself():
     wave = noise(50_000)
     data = packed(wave, 24000, TINY, 3.0, known=False)
