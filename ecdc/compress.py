@@ -13,6 +13,8 @@ from .audio.reader import BLOCK, AudioReader
 from .bitstream import LAYOUTS, Header, StreamWriter, Version0Writer
 from .codec.blocks import Block, joined
 from .codec.codec import Codec
+from .codec.config import CodecConfig
+from .codec.envelope import Meter
 from .codec.level import Levelled, Leveller
 from .entropy import LANGUAGE_MODEL, PLAIN
 from .entropy.language_model import LanguageModel
@@ -24,6 +26,8 @@ from .search import Search
 # A language model is trained on 5 s: beyond, it predicts worse (0.9 % more bits for packets of 10 s).
 PACKET_SECONDS = 5.0
 LIVE_PACKET_SECONDS = 0.1
+# In shorter packets an envelope takes several times the bits, as each begins anew.
+ENVELOPE_SECONDS = 1.0
 # Full scale is 1; nothing that is meant as audio comes near this.
 MAX_AMPLITUDE = 100.0
 
@@ -58,18 +62,19 @@ class Compressor:
         self.tags = tags or {}
         self.samples, self.peak = 0, 0.0
         model = language_model(codec) if lm and version else None
+        packet_frames = self._packet_frames(model, packet_seconds or (LIVE_PACKET_SECONDS if live else PACKET_SECONDS)) \
+            if version else version0_packet_frames(config.name)
         self.header = Header(
             version=version, model=config.name, fingerprint=codec.fingerprint if version else b"",
             sample_rate=config.sample_rate, channels=config.channels, hop_length=config.hop_length,
             bits_per_code=config.bits_per_code, n_codebooks=config.codebooks_for(bandwidth),
-            packet_frames=self._packet_frames(model, packet_seconds or (LIVE_PACKET_SECONDS if live else PACKET_SECONDS))
-            if version else version0_packet_frames(config.name),
+            packet_frames=packet_frames, envelope_frames=envelope_frames(config, packet_frames, live) if version else 0,
             source_rate=samplerate, source_channels=channels if channels <= 2 else 1, samples=samples,
             entropy=LANGUAGE_MODEL if model else PLAIN, entropy_fingerprint=model.fingerprint if model else b"")
         # A language model looks back no further than to the last key packet.
         most = min(round(PACKET_SECONDS * config.frame_rate), model.max_frames if model else 1 << 30)
         self.packets_per_key = max(1, most // self.header.packet_frames) if live else 1
-        self.coder = PayloadCoder(config, self.header.n_codebooks, model)
+        self.coder = PayloadCoder(config, self.header.n_codebooks, model, self.header.envelope_frames)
         self.search = Search(codec.quantizer, self.header.n_codebooks, self.coder.coder) if best else None
         self.writer = StreamWriter(self.header) if version else Version0Writer(
             config.name, self.header.n_codebooks,
@@ -80,6 +85,7 @@ class Compressor:
         self.encoded_samples = 0
         self.blocks: list[Block] = []
         self.leveller = Leveller(codec.config, self.header.packet_frames) if config.target_peak and version else None
+        self.meter = Meter(config, self.header.envelope_frames) if self.header.envelope_frames else None
         # Of the packets whose samples the encoder has had.
         self.scales: deque[Optional[float]] = deque()
 
@@ -130,6 +136,8 @@ class Compressor:
     def _encode(self, block: np.ndarray) -> bytes:
         self.encoded_samples += block.shape[1]
         wave = torch.from_numpy(np.ascontiguousarray(map_channels(block, self.codec.config.channels)))
+        if self.meter is not None:
+            self.meter.push(wave)
         if self.leveller is None:
             self.blocks += self.encoder.push(wave)
         else:
@@ -150,6 +158,9 @@ class Compressor:
                 break
             frames = sum(block.codes.shape[1] for block in group)
             key = self.writer.packets % self.packets_per_key == 0
+            if self.meter is not None:
+                group = [block._replace(envelope=self.meter.levels(self.codec.config.samples_for(block.codes.shape[1])))
+                         for block in group]
             if self.search is not None:
                 group = self.search(group, key)
             payload = self.coder.encode(group, key)
@@ -166,7 +177,7 @@ class Compressor:
             return []
         group, rest = joined(self.blocks).split(capacity)
         self.blocks = [rest] if rest.codes.shape[1] else []
-        return [group._replace(scale=self.scales.popleft()) if self.scales else group]
+        return [group._replace(scale=self.scales.popleft())] if self.scales else [group]
 
     def _take_segments(self, last: bool) -> list[Block]:
         # A shorter segment has a packet of its own: a reader knows whole segments by the number of frames.
@@ -179,6 +190,13 @@ class Compressor:
             return []
         group, self.blocks = self.blocks[:count], self.blocks[count:]
         return group
+
+
+def envelope_frames(config: CodecConfig, packet_frames: int, live: bool) -> int:
+    """Frames of a block of the envelope; 0: the stream has none. A live one would be heard half a second later for it."""
+    if live or packet_frames < ENVELOPE_SECONDS * config.frame_rate:
+        return 0
+    return config.envelope_frames or 0
 
 
 def version0_packet_frames(model: str) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Iterator, Optional
 
 import numpy as np
+import torch
 
 from .codec.blocks import Block
 from .codec.codec import Codec
+from .codec.envelope import Shaper
 
 # Held longer, a frame becomes a tone.
 FADE_SECONDS = 0.3
@@ -34,25 +36,31 @@ class Losses:
 class Concealer:
     """Decodes blocks of a stream, and fills what is missing between them."""
 
-    def __init__(self, codec: Codec):
+    def __init__(self, codec: Codec, envelope_frames: int = 0):
         self.codec, self.config = codec, codec.config
         self._decoder = codec.decoder_stream()
+        self._shaper = Shaper(codec.config, envelope_frames) if envelope_frames else None
         self._last: Optional[Block] = None
 
     def push(self, block: Block) -> Iterator[np.ndarray]:
         """Waves `[C, T]` of a block."""
         self._last = block
+        if self._shaper is not None:
+            self._shaper.expect(self.config.samples_for(block.codes.shape[1]), block.envelope)
         for wave in self._decoder.push(block):
-            yield wave.numpy()
+            yield (wave if self._shaper is None else self._shaper.push(wave)).numpy()
 
     def flush(self) -> np.ndarray:
-        return self._decoder.flush().numpy()
+        rest = self._decoder.flush()
+        return (rest if self._shaper is None else self._shaper.flush(rest)).numpy()
 
     def conceal(self, frames: int) -> Iterator[np.ndarray]:
         """As many samples as so many frames decode to."""
         if self.config.segment is not None:
             yield from self._silent_segments(-(-frames // self.config.block_frames))
             return
+        if self._shaper is not None and self._last is not None:
+            yield self._shaper.flush(torch.zeros(self.config.channels, 0)).numpy()
         held = min(frames, round(FADE_SECONDS * self.config.frame_rate)) if self._last is not None else 0
         length, faded = round(FADE_SECONDS * self.config.frame_rate) * self.config.hop_length, 0
         if held:
@@ -63,7 +71,7 @@ class Concealer:
                 yield wave.numpy() * gain
         if frames > held:
             # What was before is out of hearing: the next packet begins as a stream does.
-            yield self.flush() * 0
+            yield self._decoder.flush().numpy() * 0
             self._decoder, self._last = self.codec.decoder_stream(), None
             silence, missing = self.config.block_frames, frames - held
             while missing:
@@ -73,4 +81,7 @@ class Concealer:
 
     def _silent_segments(self, segments: int) -> Iterator[np.ndarray]:
         for _ in range(segments):
-            yield self._decoder.push_silence().numpy()
+            silence = self._decoder.push_silence()
+            if self._shaper is not None:
+                self._shaper.expect(silence.shape[1], None)
+            yield (silence if self._shaper is None else self._shaper.push(silence)).numpy()

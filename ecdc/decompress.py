@@ -146,11 +146,11 @@ class Decompressor:
             self.samples = converted_length(header.samples, header.source_rate, self.samplerate)
         # The packets of version 0 come plainly packed.
         lm = language_model_for_stream(header, self.codec) if header.version else None
-        self._coder = PayloadCoder(self.codec.config, header.n_codebooks, lm)
-        self._decoder = Concealer(self.codec)
+        self._coder = PayloadCoder(self.codec.config, header.n_codebooks, lm, header.envelope_frames)
+        self._decoder = Concealer(self.codec, header.envelope_frames)
         self._mapped = min(header.channels, self.channels)
         self._resampler = Resampler(header.sample_rate, self.samplerate, self._mapped)
-        self._cutter = Cutter(self.stretch, self.codec.config, self.samplerate)
+        self._cutter = Cutter(self.stretch, self.codec.config, self.samplerate, header.envelope_frames)
 
     def _version0_codes(self, header: Header) -> Version0CodedReader:
         self.codec = model_for_stream(header, self.model)

@@ -8,7 +8,6 @@ from typing import BinaryIO, ContextManager, Iterable, Iterator, NamedTuple, Opt
 
 from .audio.convert import converted_length
 from .bitstream import End, Header, Packet, StreamParser, StreamWriter, Tags, pieces
-from .codec.blocks import Block
 from .codec.config import CodecConfig
 from .entropy.payload import PayloadCoder
 from .errors import BitstreamError, EcdcError
@@ -64,8 +63,8 @@ def truncate(source: BinaryIO, target: BinaryIO, bandwidth: float, model: Union[
         raise EcdcError(f"it has {header.n_codebooks * codec.config.kbps_per_codebook:g} kbps: "
                         f"it cannot be raised to {bandwidth:g}")
     lm = language_model_for_stream(header, codec)
-    decoder = PayloadCoder(codec.config, header.n_codebooks, lm)
-    encoder = PayloadCoder(codec.config, codebooks, lm)
+    decoder, encoder = (PayloadCoder(codec.config, count, lm, header.envelope_frames)
+                        for count in (header.n_codebooks, codebooks))
     writer = StreamWriter(dataclasses.replace(header, n_codebooks=codebooks))
     target.write(writer.start(sections.tags))
     for packet in sections:
@@ -73,7 +72,7 @@ def truncate(source: BinaryIO, target: BinaryIO, bandwidth: float, model: Union[
             blocks, = decoder.decode([packet])
         except BitstreamError as error:
             raise BitstreamError(f"packet {sections.parser.packets}: {error}") from None
-        payload = encoder.encode([Block(block.codes[:codebooks], block.scale) for block in blocks], packet.key)
+        payload = encoder.encode([block._replace(codes=block.codes[:codebooks]) for block in blocks], packet.key)
         target.write(writer.packet(payload.data, packet.frames, key=packet.key, last=packet.last,
                                    plain=payload.plain, scaled=payload.scaled))
     target.write(writer.finish(sections.samples))

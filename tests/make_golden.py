@@ -76,21 +76,20 @@ def tone(samplerate: int, channels: int, seconds: float) -> np.ndarray:
     return (noise + [0.3 * np.sin(2 * np.pi * (220 + 110 * c) * t) for c in range(channels)]).astype(np.float32)
 
 
-def levelling(folder: Path, target_peak: float = 0.6) -> Codec:
-    """The model as it is when its streams are brought to a level."""
+def changed(folder: Path, **config) -> Codec:
+    """The model with other settings: `target_peak`, `envelope_frames`."""
     codec = copy.copy(ecdc.load_model(folder))
-    codec.config = dataclasses.replace(codec.config, target_peak=target_peak)
+    codec.config = dataclasses.replace(codec.config, **config)
     return codec
 
 
 def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: bool, per_key: int = 1,
-           levelled: bool = False, **options) -> bytes:
+           config: dict = {}, **options) -> bytes:
     wave = tone(samplerate, channels, seconds)
-    if levelled:
+    if "target_peak" in config:
         # Nothing, and ever louder.
         wave *= np.repeat([0, 1 / 100, 1 / 10, 1 / 2], wave.shape[1] // 4).astype(np.float32)
-    compressor = ecdc.Compressor(levelling(folder) if levelled else ecdc.load_model(folder), samplerate, channels,
-                                 samples=wave.shape[1] if known else None, **options)
+    compressor = ecdc.Compressor(changed(folder, **config), samplerate, channels, samples=wave.shape[1] if known else None, **options)
     compressor.packets_per_key = per_key
     return compressor.push(wave) + compressor.flush()
 
@@ -104,13 +103,16 @@ def main() -> None:
         "streaming.ecdc": stream(mono, 44100, 2, 0.3, False, bandwidth=1.5, packet_seconds=1, lm=False),
         "modelled.ecdc": stream(mono, 24000, 1, 2.0, True, bandwidth=3, packet_seconds=1),
         "continued.ecdc": stream(mono, 24000, 1, 1.0, False, bandwidth=3, packet_seconds=0.2, per_key=3),
-        "levelled.ecdc": stream(mono, 24000, 1, 1.0, True, levelled=True, bandwidth=3, packet_seconds=0.25),
+        "levelled.ecdc": stream(mono, 24000, 1, 1.0, True, config={"target_peak": 0.6}, bandwidth=3, packet_seconds=0.25),
+        "shaped.ecdc": stream(mono, 24000, 1, 2.2, True, config={"envelope_frames": 25}, bandwidth=3, packet_seconds=1),
+        "shaped_stereo.ecdc": stream(stereo, 48000, 2, 2.2, True, config={"envelope_frames": 33}, bandwidth=3,
+                                     packet_seconds=2),
         "stereo.ecdc": stream(stereo, 48000, 2, 1.2, True, bandwidth=3, packet_seconds=1),
     }
     for name, data in files.items():
         path = GOLDEN / name
         path.write_bytes(data)
-        wave, _ = ecdc.read(path, model=stereo if name.startswith("stereo") else mono)
+        wave, _ = ecdc.read(path, model=stereo if "stereo" in name else mono)
         np.save(path.with_suffix(".npy"), wave.astype(np.float16))
 
 

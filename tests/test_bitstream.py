@@ -211,7 +211,8 @@ def test_padding_must_be_zero():
 
 
 @pytest.mark.parametrize("name, model", (("chunked", TINY), ("streaming", TINY), ("modelled", TINY),
-                                         ("continued", TINY), ("levelled", TINY), ("stereo", TINY_STEREO)))
+                                         ("continued", TINY), ("levelled", TINY), ("shaped", TINY),
+                                         ("shaped_stereo", TINY_STEREO), ("stereo", TINY_STEREO)))
 def test_golden_files_decode_as_ever(name, model):
     data, _ = ecdc.read(GOLDEN / f"{name}.ecdc", model=model)
     expected = np.load(GOLDEN / f"{name}.npy")
@@ -219,7 +220,8 @@ def test_golden_files_decode_as_ever(name, model):
     np.testing.assert_allclose(data, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "levelled", "stereo"))
+@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "levelled", "shaped", "shaped_stereo",
+                                  "stereo"))
 def test_golden_files_are_written_as_ever(name):
     """From its own packets and header, every byte of a golden file comes back."""
     original = (GOLDEN / f"{name}.ecdc").read_bytes()

@@ -18,7 +18,7 @@ FINGERPRINT = 8
 # Index in the table is the byte in the stream; 0 stands for "written out".
 MODELS = ("", "ecdc_24khz", "ecdc_48khz", "encodec_24khz", "encodec_48khz", "encodec_32khz")
 RATES = (0, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
-STREAMING = 0x01
+STREAMING, ENVELOPE = 0x01, 0x02
 MAX_RATE = 10_000_000
 
 
@@ -29,7 +29,7 @@ class Header:
     `samples` (per channel, at `source_rate`) is None in a streaming header: the end
     section has it then. `entropy` is the entropy coder's id, `entropy_fingerprint`
     names its tables and is empty for a coder without any. Streams of version 0 have no
-    fingerprints.
+    fingerprints. `envelope_frames`: how many frames each block of a packet's envelope has; 0: there are none.
     """
 
     model: str
@@ -45,6 +45,7 @@ class Header:
     samples: Optional[int] = None
     entropy: int = 0
     entropy_fingerprint: bytes = b""
+    envelope_frames: int = 0
     version: int = VERSION
 
     def pack(self) -> bytes:
@@ -53,7 +54,7 @@ class Header:
             raise BitstreamError(f"cannot write a header: {problem}")
         fields = MAGIC + bytes([
             VERSION,
-            (STREAMING if self.samples is None else 0) | self.entropy << 4,
+            (STREAMING if self.samples is None else 0) | (ENVELOPE if self.envelope_frames else 0) | self.entropy << 4,
             (self.channels - 1) | (self.source_channels - 1) << 2 | (self.bits_per_code - 1) << 4,
         ])
         fields += _pack_known(self.model, MODELS, text)
@@ -62,6 +63,8 @@ class Header:
         fields += varint(self.hop_length) + varint(self.n_codebooks)
         fields += self.entropy_fingerprint
         fields += varint(self.packet_frames)
+        if self.envelope_frames:
+            fields += varint(self.envelope_frames)
         fields += _pack_known(self.source_rate, RATES, varint)
         if self.samples is not None:
             fields += varint(self.samples)
@@ -78,6 +81,7 @@ class Header:
             "model name": 1 <= len(self.model.encode()) <= MAX_NAME and self.model.isprintable(),
             "hop length": 1 <= self.hop_length <= 65536,
             "packet length": 1 <= self.packet_frames <= 65536,
+            "envelope": self.envelope_frames == 0 or 4 <= self.envelope_frames <= 65536,
             "rates": 1 <= self.sample_rate <= MAX_RATE and 1 <= self.source_rate <= MAX_RATE,
         }
         return ", ".join(f"impossible {name}" for name, good in checks.items() if not good)
@@ -119,10 +123,17 @@ def parse_header(buffer: Union[bytes, bytearray]) -> tuple[Header, int]:
     return header, cursor.position
 
 
+def _envelope_frames(cursor: Cursor) -> int:
+    frames = cursor.varint()
+    if frames == 0:
+        raise BitstreamError("damaged: the header promises an envelope without frames")
+    return frames
+
+
 def _parse_fields(cursor: Cursor) -> Header:
     kind, layout = cursor.integer(1), cursor.integer(1)
     entropy = kind >> 4
-    if kind & 0x0F & ~STREAMING:
+    if kind & 0x0F & ~(STREAMING | ENVELOPE):
         raise BitstreamError("damaged, or made by a newer ecdc: the header has unknown flags")
     return Header(
         channels=(layout & 3) + 1,
@@ -136,6 +147,7 @@ def _parse_fields(cursor: Cursor) -> Header:
         n_codebooks=cursor.varint(),
         entropy_fingerprint=cursor.take(FINGERPRINT if entropy else 0),
         packet_frames=cursor.varint(),
+        envelope_frames=_envelope_frames(cursor) if kind & ENVELOPE else 0,
         source_rate=_read_known(cursor, RATES, cursor.varint),
         samples=None if kind & STREAMING else cursor.varint(),
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import binascii
 import zlib
 from dataclasses import dataclass, field
-from typing import NamedTuple, Union
+from typing import NamedTuple, Optional, Union
 
 from ..errors import BitstreamError
 from .cursor import MAX_VARINT_BYTES, Cursor, Incomplete, text, varint
+from .header import Header
 
 PACKET, KEY_PACKET, TAGS, INDEX, END = 1, 2, 3, 4, 5
 TYPE = 0x0F
@@ -23,6 +24,8 @@ MAX_BODY = 1 << 24
 # A continuing packet this small has a 16-bit checksum: in a live stream every byte counts.
 SMALL_BODY = 255
 END_BODY = 16
+# More than a block of a channel's envelope can take, which is never shorter than a frame.
+ENVELOPE_BLOCK = 64
 
 
 class Packet(NamedTuple):
@@ -141,9 +144,11 @@ def packed_size(n_codebooks: int, frames: int, bits: int) -> int:
     return -(-n_codebooks * frames * bits // 8)
 
 
-def packet_limit(packet_frames: int, n_codebooks: int, bits_per_code: int) -> int:
-    """The most bytes that a packet's body can have: plain packing, a scale for every frame, and its own fields."""
-    return packed_size(n_codebooks, packet_frames, bits_per_code) + 4 * packet_frames + 2 * MAX_VARINT_BYTES
+def packet_limit(header: Header) -> int:
+    """The most bytes that a packet's body can have: plain packing, a scale for every frame, an envelope, its own fields."""
+    frames = header.packet_frames
+    envelope = ENVELOPE_BLOCK * header.channels * frames if header.envelope_frames else 0
+    return packed_size(header.n_codebooks, frames, header.bits_per_code) + 4 * frames + envelope + 3 * MAX_VARINT_BYTES
 
 
 def parse_packet(raw: Raw, packet_frames: int, position: int) -> Packet:
@@ -160,6 +165,21 @@ def parse_packet(raw: Raw, packet_frames: int, position: int) -> Packet:
         raise BitstreamError(f"damaged: it claims {frames} frames where {packet_frames} are the most")
     return Packet(cursor.rest, frames, position, key, bool(raw.tag & LAST), bool(raw.tag & PLAIN),
                   bool(raw.tag & SCALED))
+
+
+def pack_envelope(coded: Optional[bytes]) -> bytes:
+    """What a payload begins with in a stream that has envelopes: its length and 1, or 0 where the packet has none."""
+    return varint(0) if coded is None else varint(1 + len(coded)) + coded
+
+
+def split_envelope(payload: bytes) -> tuple[Optional[bytes], bytes]:
+    """The coded envelope, or None, and the rest of the payload."""
+    cursor = Cursor(payload)
+    try:
+        length = cursor.varint()
+        return (cursor.take(length - 1) if length else None), cursor.rest
+    except Incomplete:
+        raise BitstreamError("damaged: it is too short for its envelope") from None
 
 
 def pack_tags(tags: Tags) -> bytes:

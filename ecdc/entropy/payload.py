@@ -1,4 +1,4 @@
-"""A packet's payload: its scale, or those of its segments where the model normalises, then the coded codes."""
+"""A packet's payload: its envelope; its scale, or those of its segments where the model normalises; the coded codes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from ..bitstream import Packet
+from ..bitstream.sections import pack_envelope, split_envelope
 from ..codec.blocks import Block
 from ..codec.config import CodecConfig
+from ..codec.envelope import edges_for
 from ..errors import BitstreamError
 from . import plain
+from .envelope_coder import decode_envelope, encode_envelope
 from .language_model import LanguageModel
 from .model_coder import ModelCoder
 
@@ -29,30 +32,38 @@ class Payload(NamedTuple):
 
 
 class PayloadCoder:
-    """Blocks of packets <-> payloads, in the order of the stream; one direction per object."""
+    """Blocks of packets <-> payloads, in the order of the stream; one direction per object.
 
-    def __init__(self, config: CodecConfig, n_codebooks: int, language_model: Optional[LanguageModel]):
-        self.config, self.n_codebooks = config, n_codebooks
+    `envelope_frames`: how many frames a block of the envelope has; 0: packets have none.
+    """
+
+    def __init__(self, config: CodecConfig, n_codebooks: int, language_model: Optional[LanguageModel],
+                 envelope_frames: int = 0):
+        if envelope_frames and not config.may_have_envelope(envelope_frames):
+            raise BitstreamError(f"damaged: it has an envelope, which {config.name} cannot have")
+        self.config, self.n_codebooks, self.envelope_frames = config, n_codebooks, envelope_frames
+        self.bands = len(edges_for(config.sample_rate))
         self.coder = None if language_model is None else ModelCoder(language_model, n_codebooks)
 
     def encode(self, blocks: list[Block], key: bool) -> Payload:
         """`blocks`: those of one packet. Whichever coder needs fewer bytes is taken."""
         scales = b"".join(self._packed_scale(block.scale) for block in blocks if block.scale is not None)
         scaled = bool(scales) and not self.config.normalize
+        before = self._packed_envelope(blocks) + scales
         codes = np.concatenate([block.codes for block in blocks], axis=1)
         size = plain.packed_size(*codes.shape, self.config.bits_per_code)
         if self.coder is not None:
             coded = self.coder.encode(codes, key)
             if len(coded) < size:
-                return Payload(scales + coded, False, scaled)
-        return Payload(scales + plain.pack(codes, self.config.bits_per_code), self.coder is not None, scaled)
+                return Payload(before + coded, False, scaled)
+        return Payload(before + plain.pack(codes, self.config.bits_per_code), self.coder is not None, scaled)
 
     def decode(self, packets: list[Packet]) -> list[list[Block]]:
         """The blocks of each packet: its segments, or for a model without segments a single one.
 
         Packets that do not depend on each other are decoded together.
         """
-        scales, coded = zip(*(self._split(packet) for packet in packets))
+        envelopes, scales, coded = zip(*(self._split(packet) for packet in packets))
         codes: list[Optional[np.ndarray]] = [None] * len(packets)
         together: list[int] = []
         for index, packet in enumerate(packets):
@@ -67,8 +78,9 @@ class PayloadCoder:
             elif self.coder is not None:
                 self.coder.follow(codes[index], packet.key)
         self._decode_together(together, packets, coded, codes)
-        return [[Block(block, scale) for block, scale in zip(np.split(part, len(own), axis=1), own)]
-                for part, own in zip(codes, scales)]
+        return [[Block(block, scale, envelope=levels)
+                 for block, scale, levels in zip(np.split(part, len(own), axis=1), own, envelope)]
+                for part, own, envelope in zip(codes, scales, envelopes)]
 
     def _is_plain(self, packet: Packet) -> bool:
         return packet.plain or self.coder is None
@@ -82,23 +94,42 @@ class PayloadCoder:
                 codes[index] = part
             indices.clear()
 
-    def _split(self, packet: Packet) -> tuple[list[Optional[float]], bytes]:
-        """The scale of each segment, and the coded codes."""
+    def _split(self, packet: Packet) -> tuple[list[Optional[np.ndarray]], list[Optional[float]], bytes]:
+        """The envelope and the scale of each segment, and the coded codes."""
         segments = 1
         if self.config.segment is not None and packet.frames > self.config.block_frames:
             segments, rest = divmod(packet.frames, self.config.block_frames)
             if rest:
                 raise BitstreamError(f"damaged: {packet.frames} frames are no whole number of segments")
+        envelopes, data = self._split_envelope(packet, segments)
         if packet.scaled:
-            return [self._own_scale(packet)], packet.payload[1:]
+            return envelopes, [self._own_scale(data)], data[1:]
         if not self.config.normalize:
-            return [None] * segments, packet.payload
-        if len(packet.payload) < 4 * segments:
+            return envelopes, [None] * segments, data
+        if len(data) < 4 * segments:
             raise BitstreamError("damaged: it is too short for its scales")
-        scales = np.frombuffer(packet.payload[:4 * segments], "<f4").tolist()
+        scales = np.frombuffer(data[:4 * segments], "<f4").tolist()
         if not all(np.isfinite(scales)):
             raise BitstreamError("damaged: a scale is not a number")
-        return scales, packet.payload[4 * segments:]
+        return envelopes, scales, data[4 * segments:]
+
+    def _packed_envelope(self, blocks: list[Block]) -> bytes:
+        if not self.envelope_frames:
+            return b""
+        if blocks[0].envelope is None:
+            return pack_envelope(None)
+        return pack_envelope(encode_envelope(np.concatenate([block.envelope for block in blocks], axis=1)))
+
+    def _split_envelope(self, packet: Packet, segments: int) -> tuple[list[Optional[np.ndarray]], bytes]:
+        """The envelope [C, blocks, bands] of each segment, and what follows."""
+        if not self.envelope_frames:
+            return [None] * segments, packet.payload
+        coded, rest = split_envelope(packet.payload)
+        if coded is None:
+            return [None] * segments, rest
+        blocks = self.config.envelope_blocks(packet.frames // segments, self.envelope_frames)
+        levels = decode_envelope(coded, self.config.channels, segments * blocks, self.bands)
+        return np.split(levels, segments, axis=1), rest
 
     def _packed_scale(self, scale: float) -> bytes:
         if self.config.normalize:
@@ -106,10 +137,10 @@ class PayloadCoder:
         # frexp's mantissa of a power of two is 1/2.
         return (math.frexp(scale)[1] - 1).to_bytes(1, "little", signed=True)
 
-    def _own_scale(self, packet: Packet) -> float:
+    def _own_scale(self, data: bytes) -> float:
         if self.config.segment is not None:
             raise BitstreamError("damaged: it has a scale that its model knows nothing of")
-        exponent = int.from_bytes(packet.payload[:1], "little", signed=True)
+        exponent = int.from_bytes(data[:1], "little", signed=True)
         if not 1 <= abs(exponent) <= MOST_HALVINGS:
             raise BitstreamError("damaged: its scale is impossible")
         return 2.0 ** exponent

@@ -1,0 +1,347 @@
+"""Envelopes: streams say how loud each band was, and decoded samples have these levels, however the stream is read."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ecdc
+from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
+from ecdc.bitstream import Header, Packet, StreamParser, StreamWriter
+from ecdc.bitstream.sections import split_envelope
+from ecdc.codec.config import CodecConfig
+from ecdc.codec.envelope import FLOOR, LEVELS, Meter, Shaper
+from ecdc.decompress import Decompressor
+from ecdc.edit import cut, join, truncate
+from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
+from ecdc.entropy.payload import PayloadCoder
+from ecdc.errors import BitstreamError, EcdcError, ModelError
+from ecdc.repair import repair
+from make_golden import changed
+from test_properties import decompressed, pieces
+from training.losses import mel_distance
+
+RATE, BLOCK, HOP, BANDS = 24000, 25, 320, 24
+SHAPED = changed(TINY, envelope_frames=BLOCK)
+SHAPED_STEREO = changed(TINY_STEREO, envelope_frames=33)
+CONFIG = SHAPED.config
+
+
+def packed(wave: np.ndarray, codec=SHAPED, bandwidth: float = 3.0, sizes=(), **options) -> bytes:
+    """`wave` [T] at 24 kHz."""
+    compressor = ecdc.Compressor(codec, RATE, 1, bandwidth, **options)
+    return b"".join(compressor.push(part) for part in pieces(wave[None], sizes, len(wave))) + compressor.flush()
+
+
+def decoded(data: bytes, model=TINY, **options) -> np.ndarray:
+    return ecdc.read(io.BytesIO(data), model=model, **options)[0]
+
+
+def header(data: bytes) -> Header:
+    parser = StreamParser()
+    list(parser.push(data))
+    return parser.header
+
+
+def packets(data: bytes) -> list[Packet]:
+    return [section for section in StreamParser().push(data) if isinstance(section, Packet)]
+
+
+def envelopes(data: bytes) -> list[bytes]:
+    return [split_envelope(packet.payload)[0] for packet in packets(data)]
+
+
+def rewritten(data: bytes, payload, envelope_frames: int) -> bytes:
+    """A stream with other payloads, and valid checksums."""
+    parser = StreamParser()
+    sections = list(parser.push(data))
+    writer = StreamWriter(dataclasses.replace(parser.header, samples=None, envelope_frames=envelope_frames))
+    data = writer.start({})
+    for packet in (section for section in sections if isinstance(section, Packet)):
+        data += writer.packet(payload(packet), packet.frames, key=packet.key, last=packet.last)
+    return data + writer.finish(sections[-1].samples)
+
+
+def measured(wave: np.ndarray) -> np.ndarray:
+    """Levels [C, blocks, bands] of `wave` [C, T]."""
+    meter = Meter(CONFIG, BLOCK)
+    meter.push(torch.from_numpy(wave))
+    return meter.levels(wave.shape[1])
+
+
+def shaped(wave: np.ndarray, levels, sizes=()) -> np.ndarray:
+    shaper = Shaper(CONFIG, BLOCK)
+    shaper.expect(wave.shape[1], levels)
+    parts = [shaper.push(torch.from_numpy(part)) for part in pieces(wave, sizes, wave.shape[1])]
+    return torch.cat([*parts, shaper.flush(torch.zeros(len(wave), 0))], dim=1).numpy()
+
+
+def band_noise(seconds: int, seed: int = 0) -> np.ndarray:
+    """[1, T] with a spectrum that falls and a level that changes."""
+    wave = noise(seconds * RATE, seed=seed)[:, 0]
+    spectrum = np.fft.rfft(wave) / (1 + np.fft.rfftfreq(len(wave), 1 / RATE) / 500)
+    return (np.fft.irfft(spectrum) * (1.2 + np.sin(np.arange(len(wave)) / 9000)))[None].astype(np.float32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 2), st.integers(1, 6), st.integers(0, 2 ** 32), st.sampled_from((1, 3, LEVELS)))
+def test_levels_come_back(channels, blocks, seed, spread):
+    levels = np.random.default_rng(seed).integers(0, spread, (channels, blocks, BANDS)).astype(np.int32)
+    data = encode_envelope(levels)
+    np.testing.assert_array_equal(decode_envelope(data, channels, blocks, BANDS), levels)
+    with pytest.raises(BitstreamError):
+        decode_envelope(data + bytes([1] * 400), channels, blocks, BANDS)
+
+
+@pytest.mark.parametrize("name, channels, block, bands", (("shaped", 1, 25, BANDS), ("shaped_stereo", 2, 33, 28)))
+def test_golden_envelopes_are_written_as_ever(name, channels, block, bands):
+    data = (GOLDEN / f"{name}.ecdc").read_bytes()
+    assert header(data).envelope_frames == block
+    config = (SHAPED if channels == 1 else SHAPED_STEREO).config
+    for packet, coded in zip(packets(data), envelopes(data)):
+        segments = max(1, packet.frames // config.block_frames) if channels == 2 else 1
+        blocks = segments * config.envelope_blocks(packet.frames // segments, block)
+        assert encode_envelope(decode_envelope(coded, channels, blocks, bands)) == coded
+
+
+def test_what_was_expected_costs_little():
+    levels = np.full((1, 15, BANDS), 20, np.int32)
+    assert len(encode_envelope(levels)) < 40
+    levels[:, 1::2] += 1
+    assert len(encode_envelope(levels)) < 70
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 200), st.lists(st.integers(0, 9000), max_size=30), st.booleans())
+def test_shaping_does_not_depend_on_sizes(frames, sizes, known):
+    wave = noise(frames * HOP, seed=frames).T
+    levels = np.random.default_rng(frames).integers(0, LEVELS, (1, -(-frames // BLOCK), BANDS)) if known else None
+    whole = shaped(wave, levels)
+    assert whole.shape == wave.shape
+    np.testing.assert_array_equal(shaped(wave, levels, sizes), whole)
+    if not known:
+        np.testing.assert_allclose(whole, wave, atol=1e-6)
+
+
+def test_samples_get_the_levels_asked_for():
+    wanted, other = measured(band_noise(6)), 0.3 * band_noise(6, seed=9) + 0.01 * noise(6 * RATE, seed=8).T
+    before, after = (np.abs(measured(wave) - wanted) for wave in (other, shaped(other, wanted)))
+    assert before.mean() > 2
+    assert after.mean() < 0.5 and np.quantile(after, 0.99) <= 1
+
+
+def test_what_is_right_stays_as_it_is():
+    wave = band_noise(6)
+    assert si_snr(wave[0], shaped(wave, measured(wave))[0]) > 60
+
+
+@pytest.mark.parametrize("path", (VOICE, MUSIC))
+def test_streams_are_closer_to_the_original(path):
+    data, rate = soundfile.read(path, always_2d=True, dtype="float32")
+    wave = soxr.resample(data.mean(1), rate, RATE)[:10 * RATE].astype(np.float32)
+    codec = ecdc.load_model()
+    without, with_it = (packed(wave, model, 6.0, lm=False) for model in
+                        (changed(codec.folder, envelope_frames=None), codec))
+    assert len(with_it) - len(without) < 450 / 8 * len(wave) / RATE
+    tensor = torch.from_numpy(wave)[None, None]
+    before, after = (torch.from_numpy(decoded(stream, None))[None, None] for stream in (without, with_it))
+    assert mel_distance(after, tensor, RATE) < mel_distance(before, tensor, RATE) - 0.3
+    assert si_snr(wave, after[0, 0].numpy()) > si_snr(wave, before[0, 0].numpy()) - 1.2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 90_000), st.lists(st.integers(0, 9000), max_size=30), st.lists(st.integers(0, 4000), max_size=30),
+       st.sampled_from(({}, {"lm": False, "packet_seconds": 1.4})))
+def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
+    wave = noise(samples)[:, 0] * np.exp(-np.arange(samples) / 6000).astype(np.float32)
+    whole = packed(wave, **options)
+    assert packed(wave, sizes=in_sizes, **options) == whole
+    np.testing.assert_array_equal(decompressed(whole, out_sizes, TINY)[0], decoded(whole))
+    assert len(decoded(whole)) == samples
+
+
+def test_live_streams_and_short_packets_have_none():
+    wave = band_noise(3)[0]
+    assert header(packed(wave, lm=False)).envelope_frames == BLOCK
+    for options in ({"live": True, "packet_seconds": 2.0}, {"packet_seconds": 0.9}):
+        assert header(packed(wave, lm=False, **options)).envelope_frames == 0
+
+
+def test_edited_streams_keep_their_envelopes():
+    wave = band_noise(8)[0]
+    data = packed(wave, packet_seconds=2.0)
+    lower, part, twice = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    truncate(io.BytesIO(data), lower, 1.5, TINY)
+    assert lower.getvalue() == packed(wave, bandwidth=1.5, packet_seconds=2.0)
+    cut(io.BytesIO(data), part, 3, 4, TINY)
+    assert envelopes(part.getvalue()) == envelopes(data)[1:4]
+    join([io.BytesIO(data), io.BytesIO(data)], twice, TINY)
+    assert envelopes(twice.getvalue()) == 2 * envelopes(data)
+    assert len(decoded(twice.getvalue())) == 2 * len(wave)
+    with pytest.raises(EcdcError, match="envelope frames"):
+        join([io.BytesIO(data), io.BytesIO(packed(wave, ecdc.load_model(TINY), packet_seconds=2.0))], io.BytesIO(), TINY)
+
+
+@pytest.mark.parametrize("packet_seconds", (1.0, 5.0))
+def test_a_stretch_is_exact(packet_seconds):
+    codec = ecdc.load_model()
+    data = packed(band_noise(20)[0], codec, 3.0, packet_seconds=packet_seconds, lm=False)
+    assert header(data).envelope_frames == 15
+    whole = decoded(data, None)
+    for start in (0, 24000, 130_000, 240_000, 244_000, 300_000, 479_000):
+        np.testing.assert_allclose(decoded(data, None, start=start, frames=30_000), whole[start:start + 30_000],
+                                   rtol=0, atol=1e-6)
+
+
+def packed_stereo(samples: int, sizes=(), **options) -> bytes:
+    """Noise at 48 kHz in both channels, in segments, which the envelope's frames of 10 ms do not share a grid with."""
+    wave = np.stack([band_noise(-(-samples // RATE), seed)[0, :samples] for seed in (1, 2)])
+    compressor = ecdc.Compressor(SHAPED_STEREO, 48000, 2, 3.0, **{"lm": False, **options})
+    return b"".join(compressor.push(part) for part in pieces(wave, sizes, samples)) + compressor.flush()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.one_of(st.integers(1, 200_000), st.sampled_from((47519, 47520, 47521, 47999, 48000, 48001, 95040, 95100, 15_700, 15_841, 47_690))),
+       st.lists(st.integers(0, 30_000), max_size=20), st.lists(st.integers(0, 4000), max_size=30))
+def test_any_sizes_of_segments_give_the_same(samples, in_sizes, out_sizes):
+    whole = packed_stereo(samples, packet_seconds=2.0)
+    assert header(whole).envelope_frames == 33
+    assert packed_stereo(samples, in_sizes, packet_seconds=2.0) == whole
+    once = decoded(whole, TINY_STEREO)
+    assert once.shape == (samples, 2)
+    np.testing.assert_array_equal(decompressed(whole, out_sizes, TINY_STEREO).T, once)
+
+
+def test_segments_have_the_levels_of_the_original():
+    """By the decoder's own measure, with the exact samples that its packets stand for."""
+    data = packed_stereo(6 * 47520)
+    coder = PayloadCoder(SHAPED_STEREO.config, 2, None, 33)
+    levels = np.concatenate([block.envelope for blocks in coder.decode(packets(data)) for block in blocks], axis=1)
+    assert levels.shape == (2, 18, 28)
+    meter = Meter(SHAPED_STEREO.config, 33)
+    meter.push(torch.from_numpy(decoded(data, TINY_STEREO).T.copy()))
+    after = np.concatenate([meter.levels(47520) for _ in range(6)], axis=1)
+    without = Meter(SHAPED_STEREO.config, 33)
+    without.push(torch.from_numpy(decoded(rewritten(data, lambda packet: b"\0" + split_envelope(packet.payload)[1], 33),
+                                          TINY_STEREO).T.copy()))
+    before = np.concatenate([without.levels(47520) for _ in range(6)], axis=1)
+    assert np.abs(after - levels).mean() < 0.5 * np.abs(before - levels).mean()
+
+
+@pytest.mark.parametrize("first, second", ((100_000, 70_000), (47_600, 96_000), (95_040, 95_041)))
+def test_joined_segments_begin_anew_off_the_grid(first, second):
+    """A shorter segment ends where no frame of the envelope does."""
+    target = io.BytesIO()
+    join([io.BytesIO(packed_stereo(first)), io.BytesIO(packed_stereo(second))], target, TINY_STEREO)
+    data = decoded(target.getvalue(), TINY_STEREO)
+    ends = len(data) - second
+    assert 0 <= ends - first < 320
+    alone = decoded(packed_stereo(first), TINY_STEREO)
+    # The last block's gains may run to those of what follows.
+    np.testing.assert_allclose(data[:first - 25_000], alone[:first - 25_000], atol=1e-6)
+    assert np.isfinite(data).all() and np.abs(data[ends:]).max() < 2 * np.abs(decoded(packed_stereo(second), TINY_STEREO)).max()
+
+
+def test_a_stretch_of_segments_is_exact():
+    data = packed_stereo(700_000, packet_seconds=2.0)
+    whole = decoded(data, TINY_STEREO)
+    for start in (0, 90_000, 95_040, 190_500, 400_000, 690_000):
+        np.testing.assert_allclose(decoded(data, TINY_STEREO, start=start, frames=9000), whole[start:start + 9000], atol=1e-6)
+
+
+def test_lost_segments_are_silent():
+    data = packed_stereo(500_000, packet_seconds=2.0)
+    whole, decompressor = decoded(data, TINY_STEREO), Decompressor(TINY_STEREO, recover=True)
+    wave = np.concatenate([*decompressor.push(damaged(data, 1)), *decompressor.finish()], axis=1).T
+    assert wave.shape == whole.shape
+    np.testing.assert_allclose(wave[:60_000], whole[:60_000], atol=1e-6)
+    np.testing.assert_allclose(wave[97_000:188_000], 0, atol=1e-6)
+    np.testing.assert_allclose(wave[240_000:], whole[240_000:], atol=1e-6)
+
+
+def damaged(data: bytes, number: int) -> bytes:
+    payload = [section for section in StreamParser().push(data) if isinstance(section, Packet)][number].payload
+    return data.replace(payload, bytes(len(payload)))
+
+
+def test_what_is_lost_is_concealed_in_its_place():
+    data = packed(band_noise(8)[0], packet_seconds=1.0, lm=False)
+    whole, decompressor = decoded(data), Decompressor(TINY, recover=True)
+    wave = np.concatenate([*decompressor.push(damaged(data, 3)), *decompressor.finish()], axis=1)[0]
+    assert decompressor.lost.seconds == pytest.approx(1, abs=0.02) and len(wave) == len(whole)
+    # The last block before the gap has no other to run its gains to.
+    np.testing.assert_allclose(wave[:int(2.8 * RATE)], whole[:int(2.8 * RATE)], atol=1e-6)
+    np.testing.assert_allclose(wave[int(3.4 * RATE):4 * RATE], 0, atol=1e-6)
+    np.testing.assert_allclose(wave[int(4.7 * RATE):], whole[int(4.7 * RATE):], atol=0.1 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("lm", (False, True))
+def test_a_repaired_stream_has_silence_without_an_envelope(lm):
+    data, target = packed(band_noise(8)[0], packet_seconds=1.0, lm=lm), io.BytesIO()
+    repair(io.BytesIO(damaged(data, 3)), target, TINY)
+    kept = envelopes(data)
+    assert envelopes(target.getvalue()) == kept[:3] + [None] + kept[4:]
+    assert len(decoded(target.getvalue())) == 8 * RATE
+
+
+def test_silence_is_silent():
+    """All its levels are zero, and then so are all bytes of its envelope."""
+    codec = ecdc.load_model()
+    wave = np.concatenate([np.zeros(10 * RATE, np.float32), band_noise(2)[0]])
+    levels = measured(np.zeros((1, RATE), np.float32))
+    assert (levels == 0).all() and encode_envelope(levels) == b""
+    without, with_it = (decoded(packed(wave, model, 3.0, lm=False), None)[:10 * RATE] for model in
+                        (changed(codec.folder, envelope_frames=None), codec))
+    assert np.abs(with_it[RATE:9 * RATE]).max() <= 0.1 * np.abs(without[RATE:9 * RATE]).max()
+
+
+def golden(name: str, payload, envelope_frames: int = BLOCK) -> bytes:
+    """A golden stream whose header promises envelopes; valid checksums."""
+    return rewritten((GOLDEN / f"{name}.ecdc").read_bytes(), lambda packet: payload(packet.payload), envelope_frames)
+
+
+def test_without_levels_a_stream_is_as_it_was():
+    np.testing.assert_allclose(decoded(golden("streaming", lambda payload: b"\0" + payload)),
+                               ecdc.read(GOLDEN / "streaming.ecdc", model=TINY)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name, payload, model, message", (
+    ("streaming", lambda payload: b"", TINY, "too short for its envelope"),
+    ("streaming", lambda payload: b"\x7f" + payload[:9], TINY, "too short for its envelope"),
+    ("streaming", lambda payload: b"\x80\x00" + payload, TINY, "impossible form"),
+    ("streaming", lambda payload: b"\x05" + b"\xff" * 4 + payload[:-4], TINY, "damaged"),
+    ("streaming", lambda payload: b"\x65" + bytes(99) + b"\1" + payload, TINY, "damaged"),
+    ("streaming", lambda payload: payload, TINY, "damaged"),
+    ("stereo", lambda payload: b"\x05" + bytes(4) + payload[4:], TINY_STEREO, "damaged")))
+def test_envelopes_that_make_no_sense(name, payload, model, message):
+    with pytest.raises(BitstreamError, match=message):
+        decoded(golden(name, payload), model)
+
+
+@pytest.mark.parametrize("frames", (1, 3, 1001, 70000))
+def test_lengths_of_blocks_that_make_no_sense(frames):
+    with pytest.raises(BitstreamError, match="envelope"):
+        decoded(golden("streaming", lambda payload: b"\0" + payload, frames))
+
+
+def test_only_where_it_is_possible():
+    assert CodecConfig(pad_mode="constant", envelope_frames=25).canonical() == CodecConfig(pad_mode="constant").canonical()
+    for wrong in ({"envelope_frames": 3}, {"pad_mode": "reflect"}, {"sample_rate": 4000},
+                  {"ratios": (8, 5)}, {"causal": False}, {"causal": False, "segment": 0.1003}):
+        with pytest.raises(ModelError, match="envelope_frames"):
+            CodecConfig(**{"pad_mode": "constant", "envelope_frames": 25, **wrong})
+    with pytest.raises(BitstreamError, match="official cannot have"):
+        PayloadCoder(CodecConfig(name="official"), 2, None, 25)
+
+
+def test_levels_have_the_unit_of_the_format():
+    """A sine of full scale at 1 kHz has 80 in its band, as docs/FORMAT.md says."""
+    wave = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)[None].astype(np.float32)
+    levels = FLOOR + measured(wave)[0, 1]
+    assert np.argmax(levels) == 9 and levels[9] == round(np.log2(80))
