@@ -1,12 +1,13 @@
 """Fixtures: the command as a user runs it, tiny models with random weights, the sample clips."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from forked import Forker
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -16,10 +17,12 @@ VOICE = ROOT / "samples" / "voice.wav"
 MUSIC = ROOT / "samples" / "music.flac"
 
 
+FORKER = Forker()
+
+
 def ecdc(*arguments, **options) -> subprocess.CompletedProcess:
     """Run the command in a process of its own; output as bytes."""
-    return subprocess.run([sys.executable, "-m", "ecdc", *map(str, arguments)], capture_output=True, timeout=120,
-                          **{"stdin": None if "input" in options else subprocess.DEVNULL, **options})
+    return FORKER.run(list(map(str, arguments)), **options)
 
 
 def check(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
