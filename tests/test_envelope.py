@@ -148,7 +148,7 @@ def test_streams_are_closer_to_the_original(path):
     codec = ecdc.load_model()
     without, with_it = (packed(wave, model, 6.0, lm=False) for model in
                         (changed(codec.folder, envelope_frames=None), codec))
-    assert len(with_it) - len(without) < 450 / 8 * len(wave) / RATE
+    assert len(with_it) - len(without) < 550 / 8 * len(wave) / RATE
     tensor = torch.from_numpy(wave)[None, None]
     before, after = (torch.from_numpy(decoded(stream, None))[None, None] for stream in (without, with_it))
     assert mel_distance(after, tensor, RATE) < mel_distance(before, tensor, RATE) - 0.3
@@ -192,7 +192,7 @@ def test_edited_streams_keep_their_envelopes():
 def test_a_stretch_is_exact(packet_seconds):
     codec = ecdc.load_model()
     data = packed(band_noise(20)[0], codec, 3.0, packet_seconds=packet_seconds, lm=False)
-    assert header(data).envelope_frames == 15
+    assert header(data).envelope_frames == 12
     whole = decoded(data, None)
     for start in (0, 24000, 130_000, 240_000, 244_000, 300_000, 479_000):
         np.testing.assert_allclose(decoded(data, None, start=start, frames=30_000), whole[start:start + 30_000],
