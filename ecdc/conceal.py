@@ -6,6 +6,7 @@ from typing import Iterator, Optional
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .codec.blocks import Block
 from .codec.codec import Codec
@@ -48,7 +49,10 @@ class Concealer:
         if self._shaper is not None:
             self._shaper.expect(self.config.samples_for(block.codes.shape[1]), block.envelope)
         for wave in self._decoder.push(block):
-            yield (wave if self._shaper is None else self._shaper.push(wave)).numpy()
+            yield self._shaped(wave)
+
+    def _shaped(self, wave: Tensor) -> np.ndarray:
+        return (wave if self._shaper is None else self._shaper.push(wave)).numpy()
 
     def flush(self) -> np.ndarray:
         rest = self._decoder.flush()
@@ -59,7 +63,7 @@ class Concealer:
         if self.config.segment is not None:
             yield from self._silent_segments(-(-frames // self.config.block_frames))
             return
-        if self._shaper is not None and self._last is not None:
+        if self._shaper is not None:
             yield self._shaper.flush(torch.zeros(self.config.channels, 0)).numpy()
         held = min(frames, round(FADE_SECONDS * self.config.frame_rate)) if self._last is not None else 0
         length, faded = round(FADE_SECONDS * self.config.frame_rate) * self.config.hop_length, 0
@@ -84,4 +88,4 @@ class Concealer:
             silence = self._decoder.push_silence()
             if self._shaper is not None:
                 self._shaper.expect(silence.shape[1], None)
-            yield (silence if self._shaper is None else self._shaper.push(silence)).numpy()
+            yield self._shaped(silence)

@@ -81,7 +81,7 @@ class Header:
             "model name": 1 <= len(self.model.encode()) <= MAX_NAME and self.model.isprintable(),
             "hop length": 1 <= self.hop_length <= 65536,
             "packet length": 1 <= self.packet_frames <= 65536,
-            "envelope": self.envelope_frames == 0 or 4 <= self.envelope_frames <= 65536,
+            "envelope": self.envelope_frames == 0 or 4 <= self.envelope_frames <= 1000,
             "rates": 1 <= self.sample_rate <= MAX_RATE and 1 <= self.source_rate <= MAX_RATE,
         }
         return ", ".join(f"impossible {name}" for name, good in checks.items() if not good)

@@ -44,9 +44,10 @@ class Bands:
         self.centres = (self.edges + ends - 1) / 2
         self.window = np.sin(np.pi * np.arange(2 * self.hop) / (2 * self.hop))
 
-    def spectra(self, wave: np.ndarray) -> np.ndarray:
-        """Of all windows in `wave` [C, T]: [C, windows, bins]."""
-        parts = np.lib.stride_tricks.sliding_window_view(wave.astype(np.float64), 2 * self.hop, axis=1)[:, ::self.hop]
+    def spectra(self, before: np.ndarray, wave: np.ndarray) -> np.ndarray:
+        """Of the frames of `wave` [C, T], the frame `before` [C, hop] in view: [C, frames, bins]."""
+        joined = np.concatenate([before, wave], axis=1).astype(np.float64)
+        parts = np.lib.stride_tricks.sliding_window_view(joined, 2 * self.hop, axis=1)[:, ::self.hop]
         return np.fft.rfft(parts * self.window)
 
     def loudness(self, spectra: np.ndarray) -> np.ndarray:
@@ -85,7 +86,7 @@ class Meter:
 
     def _levels(self, wave: np.ndarray) -> np.ndarray:
         wave = _filled(wave, self.bands.hop)
-        spectra = self.bands.spectra(np.concatenate([self.before, wave], axis=1))
+        spectra = self.bands.spectra(self.before, wave)
         self.before = wave[:, -self.bands.hop:]
         return np.clip(np.round(self.bands.loudness(spectra)) - FLOOR, 0, LEVELS - 1).astype(np.int32)
 
@@ -130,7 +131,7 @@ class Shaper:
         if self._gains is None:
             return rest
         end = np.pad(_filled(rest.numpy(), self.bands.hop), ((0, 0), (0, self.bands.hop)))
-        spectra = np.concatenate([self._waiting, self.bands.spectra(np.concatenate([self._before, end], axis=1))], axis=1)
+        spectra = np.concatenate([self._waiting, self.bands.spectra(self._before, end)], axis=1)
         wave = self._joined(spectra, np.repeat(self._gains[:, None], spectra.shape[1], axis=1))
         self._restart()
         return wave[:, :wave.shape[1] - (-rest.shape[1] % self.bands.hop)]
@@ -138,7 +139,7 @@ class Shaper:
     def _shape(self, wave: np.ndarray, levels: Optional[np.ndarray]) -> Tensor:
         """Take in a block, give all up to its middle; from middle to middle gains run straight."""
         wave = _filled(wave, self.bands.hop)
-        spectra = self.bands.spectra(np.concatenate([self._before, wave], axis=1))
+        spectra = self.bands.spectra(self._before, wave)
         gains = self._gains_for(spectra, levels)
         old = gains if self._gains is None else self._gains
         self._before, self._gains = wave[:, -self.bands.hop:], gains

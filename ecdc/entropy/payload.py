@@ -42,7 +42,6 @@ class PayloadCoder:
         if envelope_frames and not config.may_have_envelope(envelope_frames):
             raise BitstreamError(f"damaged: it has an envelope, which {config.name} cannot have")
         self.config, self.n_codebooks, self.envelope_frames = config, n_codebooks, envelope_frames
-        self.bands = len(edges_for(config.sample_rate))
         self.coder = None if language_model is None else ModelCoder(language_model, n_codebooks)
 
     def encode(self, blocks: list[Block], key: bool) -> Payload:
@@ -128,7 +127,8 @@ class PayloadCoder:
         if coded is None:
             return [None] * segments, rest
         blocks = self.config.envelope_blocks(packet.frames // segments, self.envelope_frames)
-        levels = decode_envelope(coded, self.config.channels, segments * blocks, self.bands)
+        bands = len(edges_for(self.config.sample_rate))
+        levels = decode_envelope(coded, self.config.channels, segments * blocks, bands)
         return np.split(levels, segments, axis=1), rest
 
     def _packed_scale(self, scale: float) -> bytes:
