@@ -15,8 +15,6 @@ TINY = GOLDEN / "tiny_24khz"
 TINY_STEREO = GOLDEN / "tiny_48khz"
 VOICE = ROOT / "samples" / "voice.wav"
 MUSIC = ROOT / "samples" / "music.flac"
-
-
 FORKER = Forker()
 
 

@@ -5,7 +5,6 @@ That process has imported modules and done nothing else, so a call is what it is
 
 from __future__ import annotations
 
-import array
 import atexit
 import json
 import os
@@ -40,7 +39,7 @@ class Forker:
         threads.append(threading.Thread(target=_write, args=(to_child, input or b"")))
         for thread in threads:
             thread.start()
-        status = array.array("i", self._socket.recv(4))[0]
+        status = int(self._socket.recv(16))
         for thread in threads:
             thread.join()
         return subprocess.CompletedProcess(arguments, os.waitstatus_to_exitcode(status), output[from_out], output[from_err])
@@ -82,7 +81,7 @@ def serve(connection: socket.socket) -> None:
             _command(json.loads(request), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        connection.send(array.array("i", [os.waitpid(child, 0)[1]]).tobytes())
+        connection.send(b"%d" % os.waitpid(child, 0)[1])
 
 
 def _command(request: dict, descriptors: list[int]) -> None:

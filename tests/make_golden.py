@@ -89,7 +89,8 @@ def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: 
     if "target_peak" in config:
         # Nothing, and ever louder.
         wave *= np.repeat([0, 1 / 100, 1 / 10, 1 / 2], wave.shape[1] // 4).astype(np.float32)
-    compressor = ecdc.Compressor(changed(folder, **config), samplerate, channels, samples=wave.shape[1] if known else None, **options)
+    compressor = ecdc.Compressor(changed(folder, **config), samplerate, channels,
+                                 samples=wave.shape[1] if known else None, **options)
     compressor.packets_per_key = per_key
     return compressor.push(wave) + compressor.flush()
 

@@ -1,6 +1,5 @@
 """Levels: a model that does not normalise gets its packets at the level that it is best at, and they come back at their own."""
 
-import dataclasses
 import io
 
 import numpy as np
@@ -11,32 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ecdc
+import streams
 from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
-from ecdc.bitstream import Packet, StreamParser, StreamWriter
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.level import scale_for
 from ecdc.decompress import Decompressor
 from ecdc.edit import cut, join, truncate
 from ecdc.errors import BitstreamError, ModelError
 from make_golden import changed
-from test_properties import decompressed, pieces
+from streams import damaged, decoded, packets, rewritten
+from test_properties import decompressed
 
 RATE = 24000
 TINY_LEVELLED = changed(TINY, target_peak=0.6)
 
 
-def packed(wave: np.ndarray, codec=TINY_LEVELLED, bandwidth: float = 3.0, sizes=(), **options) -> bytes:
+def packed(wave: np.ndarray, codec=TINY_LEVELLED, bandwidth: float = 3.0, **options) -> bytes:
     """`wave` [T] at 24 kHz."""
-    compressor = ecdc.Compressor(codec, RATE, 1, bandwidth, **options)
-    return b"".join(compressor.push(part) for part in pieces(wave[None], sizes, len(wave))) + compressor.flush()
-
-
-def decoded(data: bytes, model=TINY, **options) -> np.ndarray:
-    return ecdc.read(io.BytesIO(data), model=model, **options)[0]
-
-
-def packets(data: bytes) -> list[Packet]:
-    return [section for section in StreamParser().push(data) if isinstance(section, Packet)]
+    return streams.packed(codec, wave[None], bandwidth, **options)
 
 
 def exponents(data: bytes) -> list[int]:
@@ -120,23 +111,15 @@ def test_a_stretch_has_the_levels_of_the_whole():
 
 def test_what_is_concealed_is_as_loud_as_what_was_before():
     data = packed(noise(4 * RATE)[:, 0] * np.float32(0.01), packet_seconds=1.0, lm=False)
-    second = packets(data)[1].payload
-    damaged = data.replace(second, bytes(len(second)))
     decompressor = Decompressor(TINY, recover=True)
-    wave = np.concatenate([*decompressor.push(damaged), *decompressor.finish()], axis=1)[0]
+    wave = np.concatenate([*decompressor.push(damaged(data, 1)), *decompressor.finish()], axis=1)[0]
     assert decompressor.lost.seconds == pytest.approx(1, abs=0.02)
     assert 0 < np.abs(wave[RATE:2 * RATE]).max() < 3 * np.abs(wave[:RATE]).max()
 
 
 def rescaled(name: str, payload) -> bytes:
-    """A golden stream whose packets claim to be scaled; valid checksums."""
-    parser = StreamParser()
-    sections = list(parser.push((GOLDEN / f"{name}.ecdc").read_bytes()))
-    writer = StreamWriter(dataclasses.replace(parser.header, samples=None))
-    data = writer.start({})
-    for packet in (section for section in sections if isinstance(section, Packet)):
-        data += writer.packet(payload(packet.payload), packet.frames, key=packet.key, last=packet.last, scaled=True)
-    return data + writer.finish(sections[-1].samples)
+    """A golden stream whose packets claim to be scaled."""
+    return rewritten((GOLDEN / f"{name}.ecdc").read_bytes(), payload, scaled=True)
 
 
 @pytest.mark.parametrize("name, payload, model, message", (

@@ -1,0 +1,55 @@
+"""Streams made, read and made anew in memory, with valid checksums."""
+
+import dataclasses
+import io
+
+import numpy as np
+
+import ecdc
+from conftest import TINY, noise
+from ecdc.bitstream import Header, Packet, StreamParser, StreamWriter
+from test_properties import pieces
+
+
+def packed(codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), **options) -> bytes:
+    """`wave` [C, T] at the model's rate, pushed in pieces of these sizes."""
+    compressor = ecdc.Compressor(codec, codec.config.sample_rate, len(wave), bandwidth, **options)
+    return b"".join(compressor.push(part) for part in pieces(wave, sizes, wave.shape[1])) + compressor.flush()
+
+
+def decoded(data: bytes, model=TINY, **options) -> np.ndarray:
+    return ecdc.read(io.BytesIO(data), model=model, **options)[0]
+
+
+def header(data: bytes) -> Header:
+    parser = StreamParser()
+    list(parser.push(data))
+    return parser.header
+
+
+def packets(data: bytes) -> list[Packet]:
+    return [section for section in StreamParser().push(data) if isinstance(section, Packet)]
+
+
+def rewritten(data: bytes, payload, scaled: bool = False, **fields) -> bytes:
+    """With other payloads, and other `fields` of the header; packets may claim to be scaled."""
+    parser = StreamParser()
+    sections = list(parser.push(data))
+    writer = StreamWriter(dataclasses.replace(parser.header, samples=None, **fields))
+    data = writer.start({})
+    for packet in (section for section in sections if isinstance(section, Packet)):
+        data += writer.packet(payload(packet.payload), packet.frames, key=packet.key, last=packet.last, scaled=scaled)
+    return data + writer.finish(sections[-1].samples)
+
+
+def damaged(data: bytes, number: int) -> bytes:
+    """With zeros in place of a packet's payload; its checksum is wrong."""
+    payload = packets(data)[number].payload
+    return data.replace(payload, bytes(len(payload)))
+
+
+def band_noise(seconds: int, seed: int = 0) -> np.ndarray:
+    """[1, T] at 24 kHz with a spectrum that falls and a level that changes."""
+    wave = noise(seconds * 24000, seed=seed)[:, 0]
+    spectrum = np.fft.rfft(wave) / (1 + np.fft.rfftfreq(len(wave), 1 / 24000) / 500)
+    return (np.fft.irfft(spectrum) * (1.2 + np.sin(np.arange(len(wave)) / 9000)))[None].astype(np.float32)
