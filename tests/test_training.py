@@ -255,7 +255,7 @@ def test_a_model_grows(causal, audio, tmp_path):
     export_codec(tmp_path / "grown", tmp_path / "bigger", "bigger")
     assert ecdc.load_model(tmp_path / "bigger").config.bottleneck_layers == 2
     for change, said in (({"n_filters": 4}, "another n_filters"), ({"dimension": 4}, "fewer latents"),
-                         ({"ratios": [8, 5, 4]}, "another ratios")):
+                         ({"ratios": [8, 5, 4], "envelope_frames": None}, "another ratios")):
         with pytest.raises(EcdcError, match=said):
             initial_codec(dataclasses.replace(tiny_settings(TINY | change, audio, tmp_path), model=str(tmp_path / "small")))
 

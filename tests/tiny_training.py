@@ -9,8 +9,8 @@ from conftest import MUSIC, VOICE
 from training.settings import Settings
 
 TINY = {"sample_rate": 24000, "channels": 1, "n_filters": 2, "dimension": 8, "norm": "none", "pad_mode": "constant",
-        "codebooks": 4, "codebook_size": 16, "bandwidths": [0.3, 0.6, 1.2], "lstm_layers": 1}
-TINY_SEGMENTED = TINY | {"channels": 2, "norm": "time_group_norm", "causal": False, "normalize": True, "segment": 0.2}
+        "codebooks": 4, "codebook_size": 16, "bandwidths": [0.3, 0.6, 1.2], "lstm_layers": 1, "envelope_frames": 4}
+TINY_SEGMENTED = TINY | {"envelope_frames": None, "channels": 2, "norm": "time_group_norm", "causal": False, "normalize": True, "segment": 0.2}
 
 
 @pytest.fixture(scope="module")

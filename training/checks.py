@@ -21,6 +21,7 @@ from .log import append_row
 from .losses import mel_distance, si_snr
 from .plots import plot_log, plot_spectrograms
 from .settings import Settings
+from .shaping import Shaping
 
 CLIPS, CLIP_SECONDS = 6, 4
 SAMPLES = 3
@@ -45,6 +46,7 @@ class Checks:
     def __init__(self, config: CodecConfig, settings: Settings, folder: Path):
         self.config, self.settings, self.folder = config, settings, folder
         self.clips = load_clips(Path(settings.heldout), config, CLIPS, CLIP_SECONDS) if settings.heldout else []
+        self.shaping = Shaping(config) if config.envelope_frames else None
         self.sums: dict[str, float] = defaultdict(float)
         self.count = 0
         self.rate = 6.0 if 6.0 in config.bandwidths else config.bandwidths[0]
@@ -78,6 +80,8 @@ class Checks:
         pairs: dict[str, tuple[Tensor, Tensor]] = {}
         for category, wave in self.clips:
             decoded = codec.decode(codec.encode(wave, self.config.codebooks_for(self.rate)))[..., :wave.shape[-1]]
+            if self.shaping is not None:
+                decoded = self.shaping(decoded, wave)
             scores[f"si_snr_{category}"].append(float(si_snr(decoded, wave).mean()))
             scores[f"mel_{category}"].append(mel_distance(decoded, wave, self.config.sample_rate))
             pairs.setdefault(category, (wave, decoded))

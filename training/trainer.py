@@ -25,6 +25,7 @@ from .optimizer import Optimizer
 from .processes import asked_to_stop, average, rank, run, share, world
 from .quantizer import QuantizerTrainer
 from .settings import Settings
+from .shaping import Shaping
 from .similarity import similarity_loss
 
 STATE, INDEX = "state.pt", "index.json"
@@ -34,6 +35,8 @@ COMMITMENT = 30.0
 DISCRIMINATOR_RATE, DISCRIMINATOR_ODDS = 2.0, 2 / 3
 # Latents for the codebooks' start.
 START_BATCHES = 24
+# Live streams, and packets of less than a second, have no envelope.
+SHAPED_ODDS = 3 / 4
 # What the discriminator's training does not need to know: gradients longer than this are shortened.
 LONGEST_GRADIENT = 10.0
 
@@ -58,6 +61,7 @@ class Trainer:
         trained = [self.codec.decoder] if settings.decoder_only else [self.codec.encoder, self.codec.decoder]
         self.optimizer = Optimizer(nn.ModuleList(trained))
         self.balancer = Balancer()
+        self.shaping = Shaping(self.config) if self.config.envelope_frames else None
         self.discriminator: Optional[Discriminator] = None
         self.averaged = {name: tensor.detach().clone() for name, tensor in self.codec.state_dict().items()}
         # The latents' variance when quantization began: what the commitment is relative to. Relative to the present
@@ -101,7 +105,7 @@ class Trainer:
             quantized, losses["commitment"] = self.quantizer(latents, self._bandwidths(), step)
         # The graph is cut here: the commitment's gradient joins that of the decoder's input.
         decoded_from = quantized.detach().requires_grad_()
-        output = self.codec.decoder(decoded_from)[..., :self.length]
+        output = self._heard(self.codec.decoder(decoded_from)[..., :self.length], wave)
         weights = settings.weights_at(step)
         balanced = {"time": time_loss(output, wave), "mel": mel_loss(output, wave, self.config.sample_rate)}
         if "similarity" in weights:
@@ -129,6 +133,13 @@ class Trainer:
         quantizer = self.codec.quantizer
         return torch.cat([quantizer.decode(quantizer.encode(item[None], count))
                           for item, count in zip(latents, self._bandwidths().tolist())])
+
+    def _heard(self, output: Tensor, wave: Tensor) -> Tensor:
+        """The decoder's output as it is heard: of a model with envelopes, most items have the levels of `wave`."""
+        if self.shaping is None:
+            return output
+        shaped = torch.rand(len(output), 1, 1, device=self.device) < SHAPED_ODDS
+        return torch.where(shaped, self.shaping(output, wave), output)
 
     def _bandwidths(self) -> Tensor:
         """Codebooks for every item of the batch: those of a random bandwidth."""

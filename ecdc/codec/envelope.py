@@ -43,6 +43,11 @@ class Bands:
         ends = np.append(self.edges[1:], self.hop + 1)
         self.centres = (self.edges + ends - 1) / 2
         self.window = np.sin(np.pi * np.arange(2 * self.hop) / (2 * self.hop))
+        # From band to band gains run straight: of every bin, the band whose centre is above, and its share.
+        bins = np.arange(self.hop + 1)
+        self.above = np.clip(np.searchsorted(self.centres, bins, side="right"), 1, len(self.centres) - 1)
+        below, above = self.centres[self.above - 1], self.centres[self.above]
+        self.share = np.clip((bins - below) / (above - below), 0, 1)
 
     def spectra(self, before: np.ndarray, wave: np.ndarray) -> np.ndarray:
         """Of the frames of `wave` [C, T], the frame `before` [C, hop] in view: [C, frames, bins]."""
@@ -57,11 +62,8 @@ class Bands:
         return np.log2((powers ** LOUDNESS_POWER).mean(1)) / LOUDNESS_POWER
 
     def shaped(self, spectra: np.ndarray, gains: np.ndarray) -> np.ndarray:
-        """Windows [C, windows, samples] of spectra with gains [C, windows, bands] in log2, straight from band to band."""
-        bins = np.arange(self.hop + 1)
-        above = np.clip(np.searchsorted(self.centres, bins, side="right"), 1, len(self.centres) - 1)
-        share = np.clip((bins - self.centres[above - 1]) / (self.centres[above] - self.centres[above - 1]), 0, 1)
-        doublings = gains[:, :, above - 1] * (1 - share) + gains[:, :, above] * share
+        """Windows [C, windows, samples] of spectra with gains [C, windows, bands] in log2."""
+        doublings = gains[:, :, self.above - 1] * (1 - self.share) + gains[:, :, self.above] * self.share
         return np.fft.irfft(spectra * np.exp2(doublings / 2), 2 * self.hop) * self.window
 
 
