@@ -182,7 +182,8 @@ class Decompressor:
         if not self._begun and packets:
             needed = self._cutter.first_frame
             keys = [index for index, packet in enumerate(packets) if packet.key and packet.position <= needed]
-            packets = packets[keys[-1]:]
+            # There is none behind a loss, where plainly packed ones go on without.
+            packets = packets[keys[-1]:] if keys else packets
             last = packets[-1]
             if last.position + last.frames <= needed and not last.last:
                 self._waiting = packets
@@ -230,12 +231,16 @@ class Decompressor:
 
     def _conceal(self, lost: Lost) -> Iterator[np.ndarray]:
         header = self.header
+        if not self._begun:
+            if lost.position + lost.frames <= self._cutter.first_frame:
+                self._waiting = []
+                return
+            # The stretch begins in it, and what comes before it may still be heard.
+            self._begun = True
+            self._cutter.begin(self._waiting[0].position if self._waiting else lost.position)
+            yield from self._packets()
         self.lost.add(lost.position * header.hop_length / header.sample_rate,
                       lost.frames * header.hop_length / header.sample_rate)
-        if not self._begun:
-            # A stretch begins behind it, or in it: then with silence.
-            self._begun = True
-            self._cutter.begin(lost.position)
         for wave in self._decoder.conceal(lost.frames):
             yield from self._give(wave)
 

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ecdc
+import streams
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
 from ecdc.bitstream import Packet, StreamParser
 from ecdc.decompress import Decompressor, decompress
 from ecdc.errors import BitstreamError, EcdcError
 from ecdc.repair import repair
+from ecdc.stretch import Stretch
 
 RATE = 24000
 KINDS = {"plain": (TINY, 1, {"lm": False, "packet_seconds": 1.0}), "modelled": (TINY, 1, {"packet_seconds": 1.0}),
@@ -98,6 +100,22 @@ def test_a_damaged_packet(kind, damage):
     again = decoded(fixed.getvalue(), model)
     assert again.shape == whole.shape and len(losses.stretches) == 1
     assert (again[behind:] - whole[behind:]).std() < 0.03 * whole.std()
+
+
+@pytest.mark.parametrize("options", ({"packet_seconds": 1.0}, {"live": True, "packet_seconds": 0.1}))
+@pytest.mark.parametrize("lm", (True, False))
+def test_a_stretch_behind_damage_is_in_its_place(options, lm):
+    data = streams.packed(ecdc.load_model(), streams.band_noise(12), lm=lm, **options)
+    whole = streams.decoded(data, None)
+    for number, start in ((0, 8.0), (3, 8.0), (4, 5.5), (4, 4.2)):
+        decompressor = Decompressor(recover=True, stretch=Stretch(start, 2))
+        given = [*decompressor.push(streams.damaged(data, number)), *decompressor.finish()]
+        wave, expected = np.concatenate(given, axis=1)[0], whole[int(start * RATE):][:2 * RATE]
+        assert len(wave) == len(expected)
+        # What is heard of the loss, if the stretch begins in it or right behind, has gone by then.
+        begun = slice(0 if start == 8 else RATE + RATE // 2, None)
+        lost = options["packet_seconds"] < 1 and lm and start < 5.3
+        assert lost or np.abs(wave[begun] - expected[begun]).max() < 1e-5
 
 
 @pytest.mark.parametrize("known", (True, False))
