@@ -46,7 +46,8 @@ class Compressor:
         downmix: average more than two channels to mono instead of refusing them.
         live: let packets continue the context of those before, so that small ones cost few
             bits; a key packet still comes about every 5 seconds.
-        best: search for the codes that give the most for their bits (`Search`), which takes longer.
+        best: search longer for the codes that give the most for their bits (`Search`), also without a language
+            model and in a live stream, which otherwise take the nearest entries.
         version: of the format; 0 is the official tool's, for its models, without language model.
 
     `samples` counts what was pushed, `peak` is its largest amplitude.
@@ -75,7 +76,9 @@ class Compressor:
         most = min(round(PACKET_SECONDS * config.frame_rate), model.max_frames if model else 1 << 30)
         self.packets_per_key = max(1, most // self.header.packet_frames) if live else 1
         self.coder = PayloadCoder(config, self.header.n_codebooks, model, self.header.envelope_frames)
-        self.search = Search(codec.quantizer, self.header.n_codebooks, self.coder.coder) if best else None
+        # Without a language model there is little to gain, and a live stream's encoder must keep up with it.
+        self.search = Search(codec.quantizer, self.header.n_codebooks, self.coder.coder, best) \
+            if best or (model and not live) else None
         self.writer = StreamWriter(self.header) if version else Version0Writer(
             config.name, self.header.n_codebooks,
             None if samples is None else converted_length(samples, samplerate, config.sample_rate))

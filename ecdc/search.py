@@ -16,14 +16,15 @@ from .codec.quantizer import ResidualVectorQuantizer
 from .entropy.model_coder import HEAD_ROWS, ModelCoder
 
 # Beams times codebooks: the same work at every bandwidth, as more codebooks gain less by wide beams.
-WORK, WIDEST, NARROWEST = 128, 16, 2
+WORK, BEST_WORK = 32, 128
+WIDEST, NARROWEST = 16, 2
 # With fewer codebooks than this a bit counts for less, by as much: distance says less of how coarse codes sound,
 # and mel distances would rise.
 MANY = 8
 # Frames around a frame that tell what its bits are worth: one alone may be near its codes by chance.
 AROUND = 9
-# Above 1, what the search gains in distance goes into fewer bits: at this, scores are about those of nearest entries.
-THRIFT = 1.7
+# Above 1, what the search gains in distance goes into fewer bits: at these, scores are about those of nearest entries.
+THRIFT, BEST_THRIFT = 1.5, 1.7
 
 
 class Search:
@@ -37,11 +38,14 @@ class Search:
         quantizer: the model's.
         n_codebooks: of the stream.
         coder: the stream's, which knows the context; None without a language model.
+        best: look through four times as many.
     """
 
-    def __init__(self, quantizer: ResidualVectorQuantizer, n_codebooks: int, coder: Optional[ModelCoder]):
+    def __init__(self, quantizer: ResidualVectorQuantizer, n_codebooks: int, coder: Optional[ModelCoder],
+                 best: bool = False):
         self.quantizer, self.embed, self.coder = quantizer, quantizer.embed[:n_codebooks], coder
-        self.width = min(WIDEST, max(NARROWEST, WORK // n_codebooks))
+        self.width = min(WIDEST, max(NARROWEST, (BEST_WORK if best else WORK) // n_codebooks))
+        self.thrift = BEST_THRIFT if best else THRIFT
 
     @torch.inference_mode()
     def __call__(self, blocks: list[Block], key: bool) -> list[Block]:
@@ -69,4 +73,4 @@ class Search:
         before = latents - self.quantizer.decode(codes[None, :-1])[0].T
         gain = before.square().sum(1) - (before - F.embedding(codes[-1], self.embed[-1])).square().sum(1)
         around = F.avg_pool1d(gain[None], AROUND, 1, AROUND // 2, count_include_pad=False)[0]
-        return around.clamp(min=0) * (THRIFT * min(1.0, len(codes) / MANY) / math.log2(self.embed.shape[1]))
+        return around.clamp(min=0) * (self.thrift * min(1.0, len(codes) / MANY) / math.log2(self.embed.shape[1]))

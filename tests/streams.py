@@ -11,9 +11,11 @@ from ecdc.bitstream import Header, Packet, StreamParser, StreamWriter
 from test_properties import pieces
 
 
-def packed(codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), **options) -> bytes:
-    """`wave` [C, T] at the model's rate, pushed in pieces of these sizes."""
+def packed(codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), nearest: bool = False, **options) -> bytes:
+    """`wave` [C, T] at the model's rate, pushed in pieces of these sizes; `nearest`: not searched for."""
     compressor = ecdc.Compressor(codec, codec.config.sample_rate, len(wave), bandwidth, **options)
+    if nearest:
+        compressor.search = None
     return b"".join(compressor.push(part) for part in pieces(wave, sizes, wave.shape[1])) + compressor.flush()
 
 

@@ -18,6 +18,7 @@ from ecdc.entropy.language_model import LanguageModel
 from ecdc.errors import EcdcError
 from ecdc.models import language_model
 from ecdc.models.registry import LANGUAGE_MODEL
+from streams import decoded, packed
 from tiny_training import audio, causal  # noqa: F401 (fixtures)
 from training.data import Crops, scan
 from training.export import export_codec
@@ -36,11 +37,9 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
         train_lm(folder, [audio], tmp_path / f"lm-{inner}.pt",
                  LmSettings(steps=2, batch=1, processes=1, hours=0.01, inner=inner))
         assert abs(float(re.search(r"exact form: (\S+) %", capsys.readouterr().err)[1])) < 1
-        data, rate = soundfile.read(VOICE, frames=24000)
-        ecdc.write(tmp_path / "a.ecdc", data, rate, model=folder, bandwidth=1.2)
-        plain = tmp_path / "b.ecdc"
-        ecdc.write(plain, data, rate, model=folder, bandwidth=1.2, lm=False)
-        assert np.array_equal(ecdc.read(tmp_path / "a.ecdc", model=folder)[0], ecdc.read(plain, model=folder)[0])
+        data, _ = soundfile.read(VOICE, frames=24000, dtype="float32")
+        with_it, without = (packed(ecdc.load_model(folder), data[None], 1.2, nearest=True, lm=lm) for lm in (True, False))
+        assert with_it != without and np.array_equal(decoded(with_it, folder), decoded(without, folder))
     first = language_model(ecdc.load_model(folder))
     shutil.copytree(folder, tmp_path / "further")
     train_lm(tmp_path / "further", [audio], tmp_path / "further.pt",

@@ -1,4 +1,4 @@
-"""compress --best: beams against all there is, what the search gains, and that nothing else changes."""
+"""The search for codes: beams against all there is, what the search gains, and that nothing else changes."""
 
 import io
 import itertools
@@ -49,39 +49,60 @@ def test_one_beam_is_the_nearest_entries_and_more_come_closer():
     assert distances[2] < 0.95 * distances[1] < 0.95 * distances[0]
 
 
-def written(path, model, **options) -> tuple[int, float]:
-    """Size, and the decoded wave's SI-SNR."""
-    data, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    file = io.BytesIO()
-    ecdc.write(file, data, rate, model=model, **options)
-    file.seek(0)
-    decoded, out_rate = ecdc.read(file, model=model, always_2d=True)
+NEAREST, SEARCHED, BEST = "nearest", "searched", "best"
+
+
+def written(data: np.ndarray, rate: int, effort: str, model="ecdc_24khz", bandwidth: float = 6.0,
+            lm: bool = True) -> tuple[bytes, np.ndarray]:
+    """A stream of `data` [T, C], and what is decoded from it."""
+    compressor = ecdc.Compressor(ecdc.load_model(model), rate, data.shape[1], bandwidth, lm=lm, best=effort == BEST)
+    if effort == NEAREST:
+        compressor.search = None
+    stream = compressor.push(data.T) + compressor.flush()
+    decoded, out_rate = ecdc.read(io.BytesIO(stream), model=model, always_2d=True)
     assert decoded.shape == data.shape and out_rate == rate
-    return len(file.getvalue()), si_snr(data.mean(1), decoded.mean(1))
+    return stream, decoded
 
 
 @pytest.mark.parametrize("path, model, bandwidth", (
     (VOICE, "ecdc_24khz", 1.5), (VOICE, "ecdc_24khz", 6), (MUSIC, "ecdc_24khz", 6), (MUSIC, "ecdc_48khz", 6)))
 def test_fewer_bits_for_closer_sound(path, model, bandwidth):
-    size, nearness = written(path, model, bandwidth=bandwidth)
-    best, best_nearness = written(path, model, bandwidth=bandwidth, best=True)
-    assert best < 0.97 * size and best_nearness > nearness
-    size, nearness = written(path, model, bandwidth=bandwidth, lm=False)
-    best, best_nearness = written(path, model, bandwidth=bandwidth, lm=False, best=True)
-    assert best == size and best_nearness > nearness + 0.1
+    data, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    streams, nearness = zip(*((stream, si_snr(data.mean(1), decoded.mean(1))) for stream, decoded in (
+        written(data, rate, effort, model, bandwidth) for effort in (NEAREST, SEARCHED, BEST))))
+    assert len(streams[1]) < 0.98 * len(streams[0]) and nearness[1] > nearness[0]
+    # As wide as the widest beams are those of two codebooks.
+    assert len(streams[2]) < len(streams[1]) and nearness[2] > nearness[0]
+
+
+def test_without_a_language_model_only_the_best_is_searched():
+    data, rate = soundfile.read(VOICE, dtype="float32", always_2d=True)
+    (plain, decoded), (same, _), (best, closer) = (written(data, rate, effort, lm=False)
+                                                   for effort in (NEAREST, SEARCHED, BEST))
+    assert plain == same and len(best) == len(plain)
+    assert si_snr(data[:, 0], closer[:, 0]) > si_snr(data[:, 0], decoded[:, 0]) + 0.1
 
 
 def test_quiet_parts_do_not_pay_for_loud_ones():
-    data, rate = soundfile.read(VOICE, dtype="float32", frames=80000)
+    data, rate = soundfile.read(VOICE, dtype="float32", frames=80000, always_2d=True)
     data[40000:] *= 10 ** (-30 / 20)
-    sizes, nearness = [], []
-    for best in (False, True):
-        file = io.BytesIO()
-        ecdc.write(file, data, rate, bandwidth=6, best=best)
-        sizes.append(len(file.getvalue()))
-        file.seek(0)
-        nearness.append(si_snr(data[42000:], ecdc.read(file)[0][42000:]))
-    assert sizes[1] < 0.95 * sizes[0] and nearness[1] > nearness[0] - 1.5
+    quiet = slice(42000, None)
+    nearest, decoded = written(data, rate, NEAREST)
+    for effort in (SEARCHED, BEST):
+        stream, searched = written(data, rate, effort)
+        assert len(stream) < 0.95 * len(nearest)
+        assert si_snr(data[quiet, 0], searched[quiet, 0]) > si_snr(data[quiet, 0], decoded[quiet, 0]) - 1.5
+
+
+@pytest.mark.parametrize("path", (VOICE, MUSIC))
+def test_truncated_it_is_no_worse_than_nearest_entries(path):
+    data, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    searched, _ = written(data, rate, SEARCHED, bandwidth=6)
+    truncate(io.BytesIO(searched), lower := io.BytesIO(), 3)
+    nearest, decoded = written(data, rate, NEAREST, bandwidth=3)
+    lowered = ecdc.read(io.BytesIO(lower.getvalue()), always_2d=True)[0]
+    assert len(lower.getvalue()) < len(nearest)
+    assert si_snr(data[:, 0], lowered[:, 0]) > si_snr(data[:, 0], decoded[:, 0])
 
 
 @pytest.mark.parametrize("model, channels, options", (
