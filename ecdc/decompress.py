@@ -146,8 +146,8 @@ class Decompressor:
             self.samples = converted_length(header.samples, header.source_rate, self.samplerate)
         # The packets of version 0 come plainly packed.
         lm = language_model_for_stream(header, self.codec) if header.version else None
-        self._coder = PayloadCoder(self.codec.config, header.n_codebooks, lm, header.envelope_frames)
-        self._decoder = Concealer(self.codec, header.envelope_frames)
+        self._coder = PayloadCoder(self.codec.config, header.n_codebooks, lm, header.envelope_frames, header.prompt)
+        self._decoder = Concealer(self.codec, header.envelope_frames, header.prompt)
         self._mapped = min(header.channels, self.channels)
         self._resampler = Resampler(header.sample_rate, self.samplerate, self._mapped)
         self._cutter = Cutter(self.stretch, self.codec.config, self.samplerate, header.envelope_frames)
@@ -231,6 +231,7 @@ class Decompressor:
 
     def _conceal(self, lost: Lost) -> Iterator[np.ndarray]:
         header = self.header
+        self._coder.forget()
         if not self._begun:
             if lost.position + lost.frames <= self._cutter.first_frame:
                 self._waiting = []

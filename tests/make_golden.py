@@ -108,6 +108,8 @@ def main() -> None:
         "shaped.ecdc": stream(mono, 24000, 1, 2.2, True, config={"envelope_frames": 25}, bandwidth=3, packet_seconds=1),
         "shaped_stereo.ecdc": stream(stereo, 48000, 2, 2.2, True, config={"envelope_frames": 33}, bandwidth=3,
                                      packet_seconds=2),
+        "shaped_live.ecdc": stream(mono, 24000, 1, 2.2, False, per_key=9, config={"envelope_frames": 12}, bandwidth=3,
+                                   packet_seconds=0.1, live=True),
         "stereo.ecdc": stream(stereo, 48000, 2, 1.2, True, bandwidth=3, packet_seconds=1),
     }
     for name, data in files.items():

@@ -212,7 +212,7 @@ def test_padding_must_be_zero():
 
 @pytest.mark.parametrize("name, model", (("chunked", TINY), ("streaming", TINY), ("modelled", TINY),
                                          ("continued", TINY), ("levelled", TINY), ("shaped", TINY),
-                                         ("shaped_stereo", TINY_STEREO), ("stereo", TINY_STEREO)))
+                                         ("shaped_live", TINY), ("shaped_stereo", TINY_STEREO), ("stereo", TINY_STEREO)))
 def test_golden_files_decode_as_ever(name, model):
     data, _ = ecdc.read(GOLDEN / f"{name}.ecdc", model=model)
     expected = np.load(GOLDEN / f"{name}.npy")
@@ -220,7 +220,7 @@ def test_golden_files_decode_as_ever(name, model):
     np.testing.assert_allclose(data, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "levelled", "shaped", "shaped_stereo",
+@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "levelled", "shaped", "shaped_live", "shaped_stereo",
                                   "stereo"))
 def test_golden_files_are_written_as_ever(name):
     """From its own packets and header, every byte of a golden file comes back."""
@@ -232,7 +232,7 @@ def test_golden_files_are_written_as_ever(name):
     for packet in sections:
         if isinstance(packet, Packet):
             data += writer.packet(packet.payload, packet.frames, key=packet.key, last=packet.last,
-                                  scaled=packet.scaled)
+                                  plain=packet.plain, scaled=packet.scaled)
     assert data + writer.finish(sections[-1].samples) == original
 
 

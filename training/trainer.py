@@ -35,7 +35,7 @@ COMMITMENT = 30.0
 DISCRIMINATOR_RATE, DISCRIMINATOR_ODDS = 2.0, 2 / 3
 # Latents for the codebooks' start.
 START_BATCHES = 24
-# Live streams, and packets of less than a second, have no envelope.
+# Short packets have no envelope.
 SHAPED_ODDS = 3 / 4
 # What the discriminator's training does not need to know: gradients longer than this are shortened.
 LONGEST_GRADIENT = 10.0

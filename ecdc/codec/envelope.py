@@ -1,4 +1,4 @@
-"""Envelopes: how loud each band of the original was, two or three times a second, and decoded samples brought to that.
+"""Envelopes: how loud each band of the original was, some times a second, and decoded samples brought to that.
 
 Codes carry the waveform where it is loud, and of the rest little: decoded bands are several dB too loud or
 too soft (docs/BUNDLED.md). Levels of the original cost few bits, and any decoder of the codes can be held to them.
@@ -94,11 +94,14 @@ class Meter:
 
 
 class Shaper:
-    """Push decoded samples `[C, T]` and what levels they should have; get them back, some later, with these."""
+    """Push decoded samples `[C, T]` and what levels they should have; get them back, some later, with these.
 
-    def __init__(self, config: CodecConfig, block_frames: int):
+    `prompt`: only a frame later, as gains do not wait for the next block.
+    """
+
+    def __init__(self, config: CodecConfig, block_frames: int, prompt: bool = False):
         self.bands, self.channels = Bands(config), config.channels
-        self.block = block_frames * self.bands.hop
+        self.block, self.prompt = block_frames * self.bands.hop, prompt
         self.buffer = SampleBuffer()
         self.expected: deque[tuple[int, Optional[np.ndarray]]] = deque()
         self._restart()
@@ -139,16 +142,21 @@ class Shaper:
         return wave[:, :wave.shape[1] - (-rest.shape[1] % self.bands.hop)]
 
     def _shape(self, wave: np.ndarray, levels: Optional[np.ndarray]) -> Tensor:
-        """Take in a block, give all up to its middle; from middle to middle gains run straight."""
+        """Take in a block, give all up to its middle; from middle to middle gains run straight.
+
+        If it is to be prompt, give all of it: gains run from its beginning to its middle, and stay.
+        """
         wave = _filled(wave, self.bands.hop)
         spectra = self.bands.spectra(self._before, wave)
         gains = self._gains_for(spectra, levels)
         old = gains if self._gains is None else self._gains
         self._before, self._gains = wave[:, -self.bands.hop:], gains
         middle = (spectra.shape[1] + 1) // 2
-        ready = np.concatenate([self._waiting, spectra[:, :middle]], axis=1)
-        self._waiting = spectra[:, middle:]
-        shares = ((1 + np.arange(ready.shape[1])) / ready.shape[1])[:, None]
+        given = spectra.shape[1] if self.prompt else middle
+        ready = np.concatenate([self._waiting, spectra[:, :given]], axis=1)
+        reached = middle if self.prompt else ready.shape[1]
+        self._waiting = spectra[:, given:]
+        shares = np.minimum(1, (1 + np.arange(ready.shape[1])) / reached)[:, None]
         return self._joined(ready, old[:, None] * (1 - shares) + gains[:, None] * shares)
 
     def _gains_for(self, spectra: np.ndarray, levels: Optional[np.ndarray]) -> np.ndarray:

@@ -34,21 +34,25 @@ class Payload(NamedTuple):
 class PayloadCoder:
     """Blocks of packets <-> payloads, in the order of the stream; one direction per object.
 
-    `envelope_frames`: how many frames a block of the envelope has; 0: packets have none.
+    `envelope_frames`: how many frames a block of the envelope has; 0: packets have none. `prompt`: that of a
+    continuing packet goes on from the packet before.
     """
 
     def __init__(self, config: CodecConfig, n_codebooks: int, language_model: Optional[LanguageModel],
-                 envelope_frames: int = 0):
+                 envelope_frames: int = 0, prompt: bool = False):
         if envelope_frames and not config.may_have_envelope(envelope_frames):
             raise BitstreamError(f"damaged: it has an envelope, which {config.name} cannot have")
         self.config, self.n_codebooks, self.envelope_frames = config, n_codebooks, envelope_frames
+        self.prompt = prompt
+        self._last: Optional[np.ndarray] = None
+        self._last_lost = False
         self.coder = None if language_model is None else ModelCoder(language_model, n_codebooks)
 
     def encode(self, blocks: list[Block], key: bool) -> Payload:
         """`blocks`: those of one packet. Whichever coder needs fewer bytes is taken."""
         scales = b"".join(self._packed_scale(block.scale) for block in blocks if block.scale is not None)
         scaled = bool(scales) and not self.config.normalize
-        before = self._packed_envelope(blocks) + scales
+        before = self._packed_envelope(blocks, key) + scales
         codes = np.concatenate([block.codes for block in blocks], axis=1)
         size = plain.packed_size(*codes.shape, self.config.bits_per_code)
         if self.coder is not None:
@@ -81,6 +85,10 @@ class PayloadCoder:
                  for block, scale, levels in zip(np.split(part, len(own), axis=1), own, envelope)]
                 for part, own, envelope in zip(codes, scales, envelopes)]
 
+    def forget(self) -> None:
+        """A packet was lost: what goes on from its envelope is not known until the next key packet."""
+        self._last_lost = True
+
     def _is_plain(self, packet: Packet) -> bool:
         return packet.plain or self.coder is None
 
@@ -112,23 +120,33 @@ class PayloadCoder:
             raise BitstreamError("damaged: a scale is not a number")
         return envelopes, scales, data[4 * segments:]
 
-    def _packed_envelope(self, blocks: list[Block]) -> bytes:
+    def _packed_envelope(self, blocks: list[Block], key: bool) -> bytes:
         if not self.envelope_frames:
             return b""
+        last, self._last = self._known(key), None
         if blocks[0].envelope is None:
             return pack_envelope(None)
-        return pack_envelope(encode_envelope(np.concatenate([block.envelope for block in blocks], axis=1)))
+        levels = np.concatenate([block.envelope for block in blocks], axis=1)
+        self._last = levels[:, -1]
+        return pack_envelope(encode_envelope(levels, last))
+
+    def _known(self, key: bool) -> Optional[np.ndarray]:
+        """Levels [C, bands] that a packet's envelope goes on from."""
+        return self._last if self.prompt and not key else None
 
     def _split_envelope(self, packet: Packet, segments: int) -> tuple[list[Optional[np.ndarray]], bytes]:
         """The envelope [C, blocks, bands] of each segment, and what follows."""
         if not self.envelope_frames:
             return [None] * segments, packet.payload
         coded, rest = split_envelope(packet.payload)
-        if coded is None:
+        last, self._last = self._known(packet.key), None
+        self._last_lost = self._last_lost and not packet.key
+        if coded is None or self.prompt and self._last_lost:
             return [None] * segments, rest
         blocks = self.config.envelope_blocks(packet.frames // segments, self.envelope_frames)
         bands = len(edges_for(self.config.sample_rate))
-        levels = decode_envelope(coded, self.config.channels, segments * blocks, bands)
+        levels = decode_envelope(coded, self.config.channels, segments * blocks, bands, last)
+        self._last = levels[:, -1]
         return np.split(levels, segments, axis=1), rest
 
     def _packed_scale(self, scale: float) -> bytes:
