@@ -2,18 +2,23 @@
 
 import dataclasses
 import io
+from typing import Optional
 
 import numpy as np
+import torch
 
 import ecdc
 from conftest import TINY, noise
 from ecdc.bitstream import Header, Packet, StreamParser, StreamWriter
-from test_properties import pieces
+from ecdc.codec.config import CodecConfig
+from ecdc.codec.envelope import Meter, Shaper
+from test_properties import decompressed, pieces
 
 
-def packed(codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), nearest: bool = False, **options) -> bytes:
-    """`wave` [C, T] at the model's rate, pushed in pieces of these sizes; `nearest`: not searched for."""
-    compressor = ecdc.Compressor(codec, codec.config.sample_rate, len(wave), bandwidth, **options)
+def packed(codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), nearest: bool = False, rate: Optional[int] = None,
+           **options) -> bytes:
+    """`wave` [C, T] at `rate`, or the model's, pushed in pieces of these sizes; `nearest`: not searched for."""
+    compressor = ecdc.Compressor(codec, rate or codec.config.sample_rate, len(wave), bandwidth, **options)
     if nearest:
         compressor.search = None
     return b"".join(compressor.push(part) for part in pieces(wave, sizes, wave.shape[1])) + compressor.flush()
@@ -21,6 +26,29 @@ def packed(codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), nearest: b
 
 def decoded(data: bytes, model=TINY, **options) -> np.ndarray:
     return ecdc.read(io.BytesIO(data), model=model, **options)[0]
+
+
+def check_any_sizes(codec, samples: int, in_sizes: list[int], out_sizes: list[int], **options) -> None:
+    """Whatever sizes are pushed, in either direction: the same bytes, and the same samples."""
+    wave = noise(samples)[None, :, 0] * np.exp(-np.arange(samples) / 6000).astype(np.float32)
+    whole = packed(codec, wave, **options)
+    assert packed(codec, wave, sizes=in_sizes, **options) == whole
+    np.testing.assert_array_equal(decompressed(whole, out_sizes, TINY)[0], decoded(whole))
+    assert len(decoded(whole)) == samples
+
+
+def measured(config: CodecConfig, block: int, wave: np.ndarray) -> np.ndarray:
+    """Levels [C, blocks, bands] of `wave` [C, T]."""
+    meter = Meter(config, block)
+    meter.push(torch.from_numpy(wave))
+    return meter.levels(wave.shape[1])
+
+
+def shaped(shaper: Shaper, wave: np.ndarray, levels, sizes=()) -> np.ndarray:
+    """`wave` [C, T] with these levels, pushed in pieces of these sizes."""
+    shaper.expect(wave.shape[1], levels)
+    parts = [shaper.push(torch.from_numpy(part)) for part in pieces(wave, sizes, wave.shape[1])]
+    return torch.cat([*parts, shaper.flush(torch.zeros(len(wave), 0))], dim=1).numpy()
 
 
 def header(data: bytes) -> Header:

@@ -220,8 +220,8 @@ def test_golden_files_decode_as_ever(name, model):
     np.testing.assert_allclose(data, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "levelled", "shaped", "shaped_live", "shaped_stereo",
-                                  "stereo"))
+@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "levelled", "shaped", "shaped_live",
+                                  "shaped_stereo", "stereo"))
 def test_golden_files_are_written_as_ever(name):
     """From its own packets and header, every byte of a golden file comes back."""
     original = (GOLDEN / f"{name}.ecdc").read_bytes()

@@ -8,19 +8,17 @@ import pytest
 import soundfile
 
 import ecdc
+import streams
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
 from ecdc.edit import cut, join, truncate
 from ecdc.errors import BitstreamError, EcdcError
 
 
-def packed(wave, rate, model, bandwidth, known=True, nearest=False, **options) -> bytes:
-    """A stream of `wave` [T, C]; `nearest`: of nearest entries, not of what the search finds."""
-    compressor = ecdc.Compressor(ecdc.load_model(model), rate, wave.shape[1], bandwidth,
-                                 samples=len(wave) if known else None, **options)
-    if nearest:
-        compressor.search = None
-    return compressor.push(wave.T) + compressor.flush()
+def packed(wave, rate, model, bandwidth, known=True, **options) -> bytes:
+    """A stream of `wave` [T, C]."""
+    return streams.packed(ecdc.load_model(model), wave.T, bandwidth, rate=rate,
+                          samples=len(wave) if known else None, **options)
 
 
 def decoded(data: bytes, model, **options) -> np.ndarray:

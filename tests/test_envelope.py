@@ -15,7 +15,7 @@ import streams
 from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from ecdc.bitstream.sections import split_envelope
 from ecdc.codec.config import CodecConfig
-from ecdc.codec.envelope import FLOOR, LEVELS, Meter, Shaper
+from ecdc.codec.envelope import FLOOR, LEVELS, Shaper
 from ecdc.decompress import Decompressor
 from ecdc.edit import cut, join, truncate
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
@@ -23,8 +23,7 @@ from ecdc.entropy.payload import PayloadCoder
 from ecdc.errors import BitstreamError, EcdcError, ModelError
 from ecdc.repair import repair
 from make_golden import changed
-from streams import band_noise, damaged, decoded, header, packets, rewritten
-from test_properties import decompressed, pieces
+from streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
 from training.losses import mel_distance
 
 RATE, BLOCK, HOP, BANDS = 24000, 25, 320, 24
@@ -42,17 +41,11 @@ def envelopes(data: bytes) -> list[bytes]:
 
 
 def measured(wave: np.ndarray) -> np.ndarray:
-    """Levels [C, blocks, bands] of `wave` [C, T]."""
-    meter = Meter(CONFIG, BLOCK)
-    meter.push(torch.from_numpy(wave))
-    return meter.levels(wave.shape[1])
+    return streams.measured(CONFIG, BLOCK, wave)
 
 
 def shaped(wave: np.ndarray, levels, sizes=()) -> np.ndarray:
-    shaper = Shaper(CONFIG, BLOCK)
-    shaper.expect(wave.shape[1], levels)
-    parts = [shaper.push(torch.from_numpy(part)) for part in pieces(wave, sizes, wave.shape[1])]
-    return torch.cat([*parts, shaper.flush(torch.zeros(len(wave), 0))], dim=1).numpy()
+    return streams.shaped(Shaper(CONFIG, BLOCK), wave, levels, sizes)
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,11 +114,7 @@ def test_streams_are_closer_to_the_original(path):
 @given(st.integers(1, 90_000), st.lists(st.integers(0, 9000), max_size=30), st.lists(st.integers(0, 4000), max_size=30),
        st.sampled_from(({}, {"lm": False, "packet_seconds": 1.4})))
 def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
-    wave = noise(samples)[:, 0] * np.exp(-np.arange(samples) / 6000).astype(np.float32)
-    whole = packed(wave, **options)
-    assert packed(wave, sizes=in_sizes, **options) == whole
-    np.testing.assert_array_equal(decompressed(whole, out_sizes, TINY)[0], decoded(whole))
-    assert len(decoded(whole)) == samples
+    check_any_sizes(SHAPED, samples, in_sizes, out_sizes, **options)
 
 
 def test_short_packets_have_none():

@@ -12,15 +12,14 @@ import ecdc
 import streams
 from conftest import GOLDEN, TINY, TINY_STEREO, noise, si_snr
 from ecdc.bitstream import Header
-from ecdc.codec.envelope import LEVELS, Meter, Shaper
+from ecdc.codec.envelope import LEVELS, Shaper
 from ecdc.decompress import Decompressor
 from ecdc.edit import cut, truncate
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
 from ecdc.errors import BitstreamError
 from ecdc.repair import repair
 from make_golden import changed
-from streams import band_noise, damaged, decoded, header, packets
-from test_properties import decompressed, pieces
+from streams import band_noise, check_any_sizes, damaged, decoded, header, packets
 
 RATE, HOP, BANDS, PACKET = 24000, 320, 24, 8
 SHAPED = changed(TINY, envelope_frames=12)
@@ -32,16 +31,11 @@ def packed(wave: np.ndarray, codec=SHAPED, bandwidth: float = 3.0, live: bool = 
 
 
 def measured(wave: np.ndarray) -> np.ndarray:
-    meter = Meter(SHAPED.config, PACKET)
-    meter.push(torch.from_numpy(wave))
-    return meter.levels(wave.shape[1])
+    return streams.measured(SHAPED.config, PACKET, wave)
 
 
 def shaped(wave: np.ndarray, levels, sizes=()) -> np.ndarray:
-    shaper = Shaper(SHAPED.config, PACKET, prompt=True)
-    shaper.expect(wave.shape[1], levels)
-    parts = [shaper.push(torch.from_numpy(part)) for part in pieces(wave, sizes, wave.shape[1])]
-    return torch.cat([*parts, shaper.flush(torch.zeros(len(wave), 0))], dim=1).numpy()
+    return streams.shaped(Shaper(SHAPED.config, PACKET, prompt=True), wave, levels, sizes)
 
 
 @pytest.mark.parametrize("seconds, frames", ((0.02, 0), (0.06, 0), (0.08, 6), (0.1, 8), (0.25, 12), (2.0, 12)))
@@ -90,11 +84,7 @@ def test_samples_are_a_frame_late_and_have_the_levels_asked_for():
 @given(st.integers(1, 60_000), st.lists(st.integers(0, 9000), max_size=30), st.lists(st.integers(0, 4000), max_size=30),
        st.sampled_from(({}, {"lm": False, "packet_seconds": 0.3})))
 def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
-    wave = noise(samples)[:, 0] * np.exp(-np.arange(samples) / 6000).astype(np.float32)
-    whole = packed(wave, **options)
-    assert packed(wave, sizes=in_sizes, **options) == whole
-    np.testing.assert_array_equal(decompressed(whole, out_sizes, TINY)[0], decoded(whole))
-    assert len(decoded(whole)) == samples
+    check_any_sizes(SHAPED, samples, in_sizes, out_sizes, live=True, **options)
 
 
 def test_live_sound_is_nearly_that_of_a_file():

@@ -15,6 +15,7 @@ from ecdc.codec.beam import beam_search
 from ecdc.edit import truncate
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models.registry import language_model
+from streams import packed
 
 
 @pytest.mark.parametrize("size", (6, 32))
@@ -55,10 +56,7 @@ NEAREST, SEARCHED, BEST = "nearest", "searched", "best"
 def written(data: np.ndarray, rate: int, effort: str, model="ecdc_24khz", bandwidth: float = 6.0,
             lm: bool = True) -> tuple[bytes, np.ndarray]:
     """A stream of `data` [T, C], and what is decoded from it."""
-    compressor = ecdc.Compressor(ecdc.load_model(model), rate, data.shape[1], bandwidth, lm=lm, best=effort == BEST)
-    if effort == NEAREST:
-        compressor.search = None
-    stream = compressor.push(data.T) + compressor.flush()
+    stream = packed(ecdc.load_model(model), data.T, bandwidth, nearest=effort == NEAREST, rate=rate, lm=lm, best=effort == BEST)
     decoded, out_rate = ecdc.read(io.BytesIO(stream), model=model, always_2d=True)
     assert decoded.shape == data.shape and out_rate == rate
     return stream, decoded
