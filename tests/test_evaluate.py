@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from conftest import MUSIC, ROOT, VOICE
-from training.evaluate import means, table
-from training.peers import ecdc_coder
+from training.evaluate import _scored, means, table
+from training.peers import Coder, ecdc_coder
 from training.scores import aligned, score
 
 
@@ -25,9 +25,9 @@ needs_scores = pytest.mark.skipif(not all(map(importlib.util.find_spec, ("visqol
 def test_scores_rank_and_ignore_a_delay():
     wave, rate = soundfile.read(MUSIC, frames=72000, dtype="float32", always_2d=True)
     noise = np.random.default_rng(0).standard_normal(wave.shape).astype(np.float32)
-    same = score(wave, rate, np.pad(wave, ((735, 0), (0, 0))), rate, False, 24000)
-    good = score(wave, rate, wave + 0.003 * noise, rate, False, 24000)
-    bad = score(wave, rate, wave + 0.1 * noise, rate, False, 24000)
+    same = score(wave, rate, np.pad(wave, ((735, 0), (0, 0))), rate, False)
+    good = score(wave, rate, wave + 0.003 * noise, rate, False)
+    bad = score(wave, rate, wave + 0.1 * noise, rate, False)
     assert set(same) == {"si_snr", "mel", "visqol"}
     assert same["visqol"] > 4.5 and same["si_snr"] > 30 and same["mel"] < 0.5
     assert same["visqol"] >= good["visqol"] > bad["visqol"]
@@ -37,7 +37,7 @@ def test_scores_rank_and_ignore_a_delay():
 @needs_scores
 def test_speech_has_two_more_scores():
     wave, rate = soundfile.read(VOICE, dtype="float32", always_2d=True)
-    scores = score(wave, rate, wave, rate, True, 24000)
+    scores = score(wave, rate, wave, rate, True)
     assert scores["pesq"] > 4.5 and scores["stoi"] > 0.99
 
 
@@ -63,6 +63,28 @@ def test_means_and_table():
             {"category": "music", "coder": "b 6", "kbps": 1.0}]
     assert means(rows) == {("music", "a 6"): {"kbps": 6.0, "visqol": 3.5}, ("music", "b 6"): {"kbps": 1.0}}
     assert table(rows).splitlines()[2] == "| music | a 6 | 6.00 | 3.50 |  |  |  |  |"
+
+
+@needs_scores
+def test_all_are_given_and_compared_with_the_same_audio(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal((96000, 2)), 48000)
+    wanted = [("ecdc", None, 1.5, False)]
+    own, = _scored((wanted, tmp_path / "a.wav", "sound", 24000, True))
+    full, = _scored((wanted, tmp_path / "a.wav", "sound", 48000, True))
+    # What a model of 24 kHz leaves out counts at 48 kHz alone.
+    assert full["mel"] > own["mel"] + 5 and full["visqol"] < own["visqol"]
+    assert own["kbps"] == pytest.approx(full["kbps"], rel=0.05)
+    given = []
+
+    def copy(path):
+        given.append(soundfile.read(path, dtype="float32", always_2d=True))
+        return path.stat().st_size, *given[-1]
+
+    monkeypatch.setattr("training.evaluate._coder", lambda wanted: Coder("copy", copy))
+    mono, = _scored(([()], tmp_path / "a.wav", "sound", 24000, True))
+    stereo, = _scored(([()], tmp_path / "a.wav", "sound", 32000, False))
+    assert [(wave.shape, rate) for wave, rate in given] == [((48000, 1), 24000), ((64000, 2), 32000)]
+    assert mono["visqol"] > 4.5 and stereo["mel"] < 0.01 and stereo["kbps"] == pytest.approx(2 * 32 * 32, rel=0.01)
 
 
 @needs_scores

@@ -6,12 +6,14 @@ import csv
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Optional
 
 import click
 import soundfile
+import soxr
 
 from ecdc.errors import EcdcError
 from ecdc.models import load_model
@@ -33,17 +35,22 @@ COLUMNS = ("kbps", "visqol", "mel", "si_snr", "pesq", "stoi")
 @click.option("--opus", default="6,12,16,24", show_default=True, help="Opus rates in kbps; '' for none.")
 @click.option("--mp3", default="32", show_default=True, help="MP3 rates in kbps; '' for none.")
 @click.option("--most", type=click.IntRange(1), help="Files of each category.  [default: all]")
-@click.option("--rate", default=24000, show_default=True, help="Sample rate for SI-SNR and mel distance.")
+@click.option("--rate", type=click.IntRange(8000),
+              help="Sample rate of what is coded and compared.  [default: the models' highest]")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="evaluation",
               show_default=True, help="Folder for scores.csv and quality.png.")
 @click.option("--processes", default=2, show_default=True)
 def main(folder: Path, models: tuple[str, ...], bandwidths: Optional[str], best: bool, opus: str, mp3: str,
-         most: Optional[int], rate: int, output: Path, processes: int) -> None:
+         most: Optional[int], rate: Optional[int], output: Path, processes: int) -> None:
     """Score codecs on the audio in FOLDER, whose subfolders speech/, music/ and sound/ are told apart.
+
+    All codecs are given, and compared with, the audio at one sample rate; mono, if no model is stereo.
 
     \b
     Example: bin/evaluate ~/corpus/heldout --opus 6,12
     """
+    configs = [load_model(model).config for model in models or (None,)]
+    rate, mono = rate or max(config.sample_rate for config in configs), all(config.channels == 1 for config in configs)
     wanted = _coders(models, bandwidths, best, opus, mp3)
     files: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
@@ -52,7 +59,7 @@ def main(folder: Path, models: tuple[str, ...], bandwidths: Optional[str], best:
             files[source.category].append(path)
     if not files:
         raise EcdcError(f"{folder}: no audio found")
-    work = [(wanted, path, category, rate) for category, paths in files.items() for path in paths]
+    work = [(wanted, path, category, rate, mono) for category, paths in files.items() for path in paths]
     rows = []
     os.environ["OMP_NUM_THREADS"] = "1"
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -94,15 +101,19 @@ def _coder(wanted: tuple) -> Coder:
 
 
 def _scored(work: tuple) -> list[dict]:
-    wanted, path, category, rate = work
-    original, original_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    wanted, path, category, rate, mono = work
+    wave, source_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    wave = soxr.resample(wave.mean(1, keepdims=True) if mono else wave, source_rate, rate)
     rows = []
-    for each in wanted:
-        coder = _coder(each)
-        size, decoded, decoded_rate = coder.run(path)
-        rows.append({"file": path.name, "category": category, "coder": coder.name,
-                     "kbps": size * 8 / len(original) * original_rate / 1000,
-                     **score(original, original_rate, decoded, decoded_rate, category == "speech", rate)})
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "given.wav"
+        soundfile.write(given, wave, rate, "FLOAT")
+        for each in wanted:
+            coder = _coder(each)
+            size, decoded, decoded_rate = coder.run(given)
+            rows.append({"file": path.name, "category": category, "coder": coder.name,
+                         "kbps": size * 8 / len(wave) * rate / 1000,
+                         **score(wave, rate, decoded, decoded_rate, category == "speech")})
     return rows
 
 

@@ -27,25 +27,22 @@ def aligned(original: np.ndarray, decoded: np.ndarray, rate: int) -> np.ndarray:
     return np.pad(moved, ((0, len(original) - len(moved)), (0, 0)))
 
 
-def score(original: np.ndarray, original_rate: int, decoded: np.ndarray, decoded_rate: int, speech: bool,
-          rate: int) -> dict[str, float]:
-    """Scores of `decoded` [T, C] against `original`; SI-SNR and mel distance at `rate`, in dB.
+def score(original: np.ndarray, rate: int, decoded: np.ndarray, decoded_rate: int, speech: bool) -> dict[str, float]:
+    """Scores of `decoded` [T, C] against `original`, at the original's rate; SI-SNR and mel distance in dB.
 
-    ViSQOL in its audio mode (at 48 kHz) for all, and for speech PESQ (wide band) and STOI too.
+    ViSQOL in its audio mode (which takes 48 kHz) for all, and for speech PESQ (wide band) and STOI too.
     """
     if decoded.ndim == 1:
         decoded = decoded[:, None]
-    at_rate = soxr.resample(original, original_rate, rate)
-    decoded_at_rate = aligned(at_rate, soxr.resample(decoded, decoded_rate, rate), rate)
-    a, b = (torch.from_numpy(np.ascontiguousarray(x.mean(1)))[None, None] for x in (at_rate, decoded_at_rate))
-    scores = {"si_snr": float(si_snr(b, a).mean()), "mel": mel_distance(b, a, rate)}
-    full, decoded_full = soxr.resample(original, original_rate, 48000), soxr.resample(decoded, decoded_rate, 48000)
-    decoded_full = aligned(full, decoded_full, 48000)
-    scores["visqol"] = float(_visqol().measure_from_arrays(full.mean(1), decoded_full.mean(1), 48000).moslqo)
+    a, b = original.mean(1), aligned(original, soxr.resample(decoded, decoded_rate, rate), rate).mean(1)
+    waves = [torch.from_numpy(np.ascontiguousarray(x))[None, None] for x in (a, b)]
+    scores = {"si_snr": float(si_snr(waves[1], waves[0]).mean()), "mel": mel_distance(waves[1], waves[0], rate)}
+    full, decoded_full = (soxr.resample(x, rate, 48000) for x in (a, b))
+    scores["visqol"] = float(_visqol().measure_from_arrays(full, decoded_full, 48000).moslqo)
     if speech:
         from pesq import NoUtterancesError, pesq
         from pystoi import stoi
-        low, decoded_low = (soxr.resample(x.mean(1), 48000, 16000) for x in (full, decoded_full))
+        low, decoded_low = (soxr.resample(x, rate, 16000) for x in (a, b))
         try:
             scores["pesq"] = float(pesq(16000, low, decoded_low, "wb"))
         except NoUtterancesError:
