@@ -132,8 +132,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
     before = [trainer.step() for _ in range(4)]
     trainer.save()
     resumed = Trainer(settings, part)
-    assert resumed.done == 4 and set(before[3]) == {"commitment", "time", "mel", "similarity", "discriminator",
-                                                    "adversarial", "feature"}
+    assert resumed.done == 4
+    assert set(before[2] | before[3]) == {"commitment", "time", "mel", "similarity", "discriminator", "adversarial",
+                                          "feature"}
     for _ in range(2):
         resumed.step()
     one = torch.load(whole / "state.pt", weights_only=True)

@@ -82,5 +82,5 @@ class Settings:
             weights["similarity"] = self.similarity
         if self.adversarial is not None and step >= self.adversarial:
             share = min(1.0, (step - self.adversarial) / self.ramp)
-            weights |= {"adversarial": 0.5 * share, "feature": share}
+            weights |= {"adversarial": share, "feature": 2 * share}
         return weights

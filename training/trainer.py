@@ -31,8 +31,9 @@ from .similarity import similarity_loss
 STATE, INDEX = "state.pt", "index.json"
 # Its gradient at the latents is then about as long as that of the reconstruction.
 COMMITMENT = 30.0
-# At a lower rate its loss does not fall for hundreds of steps.
-DISCRIMINATOR_RATE, DISCRIMINATOR_ODDS = 2.0, 2 / 3
+# The discriminator's learning rate where the codec's is at its height. The codec gets round whatever it finds, so it has
+# to find more quickly than that: at twice the codec's rate its loss did not fall.
+DISCRIMINATOR_RATE = 5e-3
 # Latents for the codebooks' start.
 START_BATCHES = 24
 # Short packets have no envelope.
@@ -111,10 +112,12 @@ class Trainer:
         if "similarity" in weights:
             balanced["similarity"] = similarity_loss(output, wave, self.config.sample_rate)
         if "adversarial" in weights:
-            losses["discriminator"] = self._train_discriminator(wave, output.detach())
-            made, real = self.discriminator(output), [[x.detach() for x in scale] for scale in self.discriminator(wave)]
+            real, made = self.discriminator(wave), self.discriminator(output)
+            losses["discriminator"] = discriminator_loss(real, made)
             balanced |= {"adversarial": adversarial_loss(made), "feature": feature_loss(real, made)}
         gradient = self.balancer.gradient(balanced, weights, output)
+        if "discriminator" in losses:
+            self._train_discriminator(losses["discriminator"])
         output.backward(gradient)
         if not settings.decoder_only:
             at_latents = decoded_from.grad
@@ -146,15 +149,14 @@ class Trainer:
         counts = torch.tensor([self.config.codebooks_for(rate) for rate in self.config.bandwidths], device=self.device)
         return counts[torch.randint(len(counts), (self.settings.batch,), device=self.device)]
 
-    def _train_discriminator(self, wave: Tensor, output: Tensor) -> Tensor:
-        loss = discriminator_loss(self.discriminator(wave), self.discriminator(output))
-        # The same draw in all processes.
-        if np.random.default_rng([self.settings.seed, self.done]).random() < DISCRIMINATOR_ODDS:
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.discriminator.parameters(), LONGEST_GRADIENT)
-            rate = DISCRIMINATOR_RATE * self.settings.rate_at(self.done)
-            self.judge_optimizer.step(rate, rate)
-        return loss.detach()
+    def _train_discriminator(self, loss: Tensor) -> None:
+        parameters = list(self.discriminator.parameters())
+        # Not backward(), which would go on into the codec.
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+            parameter.grad = gradient
+        nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
+        rate = DISCRIMINATOR_RATE * self.settings.rate_at(self.done) / self.settings.rate
+        self.judge_optimizer.step(rate, rate)
 
     @torch.no_grad()
     def _start_codebooks(self) -> None:
