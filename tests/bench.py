@@ -11,7 +11,7 @@ import torch
 
 import ecdc
 from ecdc.codec.codec import Codec
-from ecdc.decompress import BATCH
+from ecdc.stream.decompressor import BATCH
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import language_model, load_model
 from delay import main as delays

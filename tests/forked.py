@@ -69,8 +69,8 @@ def _write(descriptor: int, data: bytes) -> None:
 
 def serve(connection: socket.socket) -> None:
     import ecdc.cli  # noqa: F401
-    import ecdc.edit  # noqa: F401
-    import ecdc.repair  # noqa: F401
+    import ecdc.stream.edit  # noqa: F401
+    import ecdc.stream.repair  # noqa: F401
     while True:
         request, descriptors, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, 3)
         if not request:

@@ -17,7 +17,7 @@ from ecdc.bitstream.header import parse_header
 from ecdc.bitstream.sections import END, KEY_PACKET, PACKET, TYPE, pack_section, parse_packet, take_section
 from ecdc.bitstream.version0 import pack_header
 from ecdc.errors import EcdcError
-from ecdc.seek import find_places, peek_header
+from ecdc.stream.seek import find_places, peek_header
 
 GOLDEN = Path(__file__).parent / "golden"
 # Seconds and bytes that no input of some kilobytes may take.

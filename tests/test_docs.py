@@ -48,7 +48,7 @@ def test_examples_parse(arguments, tmp_path, monkeypatch):
 
 def test_training_examples_parse(tmp_path, monkeypatch):
     from training.cli import main as train
-    from training.evaluate import main as evaluate
+    from training.evaluation.evaluate import main as evaluate
     monkeypatch.chdir(tmp_path)
     for folder in ("recordings", "corpus/24k", "corpus/heldout", "my"):
         (tmp_path / folder).mkdir(parents=True)

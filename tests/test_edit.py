@@ -11,7 +11,7 @@ import ecdc
 import streams
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
-from ecdc.edit import cut, join, truncate
+from ecdc.stream.edit import cut, join, truncate
 from ecdc.errors import BitstreamError, EcdcError
 
 

@@ -16,15 +16,15 @@ from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from ecdc.bitstream.sections import split_envelope
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.envelope import FLOOR, LEVELS, Shaper
-from ecdc.decompress import Decompressor
-from ecdc.edit import cut, join, truncate
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import cut, join, truncate
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
 from ecdc.entropy.payload import PayloadCoder
 from ecdc.errors import BitstreamError, EcdcError, ModelError
-from ecdc.repair import repair
+from ecdc.stream.repair import repair
 from make_golden import changed
 from streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
-from training.losses import mel_distance
+from training.codec.losses import mel_distance
 
 RATE, BLOCK, HOP, BANDS = 24000, 25, 320, 24
 SHAPED = changed(TINY, envelope_frames=BLOCK)

@@ -13,11 +13,11 @@ import streams
 from conftest import GOLDEN, TINY, TINY_STEREO, noise, si_snr
 from ecdc.bitstream import Header
 from ecdc.codec.envelope import LEVELS, Shaper
-from ecdc.decompress import Decompressor
-from ecdc.edit import cut, truncate
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import cut, truncate
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
 from ecdc.errors import BitstreamError
-from ecdc.repair import repair
+from ecdc.stream.repair import repair
 from make_golden import changed
 from streams import band_noise, check_any_sizes, damaged, decoded, header, packets
 

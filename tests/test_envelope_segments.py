@@ -12,8 +12,8 @@ import streams
 from conftest import GOLDEN, TINY_STEREO
 from ecdc.bitstream.sections import split_envelope
 from ecdc.codec.envelope import Meter
-from ecdc.decompress import Decompressor
-from ecdc.edit import join
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import join
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
 from ecdc.entropy.payload import PayloadCoder
 from make_golden import changed

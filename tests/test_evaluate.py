@@ -11,9 +11,10 @@ import pytest
 import soundfile
 
 from conftest import MUSIC, ROOT, VOICE
-from training.evaluate import _scored, means, table
-from training.peers import Coder, ecdc_coder
-from training.scores import aligned, score
+from training.evaluation.evaluate import _scored
+from training.evaluation.tables import means, table
+from training.evaluation.peers import Coder, ecdc_coder
+from training.evaluation.scores import aligned, score
 
 
 # These come with the extra `training` alone, as they need a C compiler.
@@ -80,7 +81,7 @@ def test_all_are_given_and_compared_with_the_same_audio(tmp_path, monkeypatch):
         given.append(soundfile.read(path, dtype="float32", always_2d=True))
         return path.stat().st_size, *given[-1]
 
-    monkeypatch.setattr("training.evaluate._coder", lambda wanted: Coder("copy", copy))
+    monkeypatch.setattr("training.evaluation.evaluate._coder", lambda wanted: Coder("copy", copy))
     mono, = _scored(([()], tmp_path / "a.wav", "sound", 24000, True))
     stereo, = _scored(([()], tmp_path / "a.wav", "sound", 32000, False))
     assert [(wave.shape, rate) for wave, rate in given] == [((48000, 1), 24000), ((64000, 2), 32000)]
@@ -92,7 +93,7 @@ def test_command_writes_table_csv_and_plot(tmp_path):
     (tmp_path / "in" / "music").mkdir(parents=True)
     wave, rate = soundfile.read(MUSIC, frames=48000, always_2d=True)
     soundfile.write(tmp_path / "in" / "music" / "a.wav", wave, rate)
-    arguments = [sys.executable, "-m", "training.evaluate", str(tmp_path / "in"), "-o", str(tmp_path / "out"),
+    arguments = [sys.executable, "-m", "training.evaluation.evaluate", str(tmp_path / "in"), "-o", str(tmp_path / "out"),
                  "--bandwidths", "1.5,12", "--mp3", "", "--processes", "1"]
     done = subprocess.run([*arguments, "--opus", "", "--best"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -14,8 +14,8 @@ import streams
 from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.level import scale_for
-from ecdc.decompress import Decompressor
-from ecdc.edit import cut, join, truncate
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import cut, join, truncate
 from ecdc.errors import BitstreamError, ModelError
 from make_golden import changed
 from streams import damaged, decoded, packets, rewritten

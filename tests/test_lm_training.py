@@ -20,12 +20,12 @@ from ecdc.models import language_model
 from ecdc.models.registry import LANGUAGE_MODEL
 from streams import decoded, packed
 from tiny_training import audio, causal  # noqa: F401 (fixtures)
-from training.data import Crops, scan
-from training.export import export_codec
-from training.lm import LmSettings, train_lm
-from training.lm_codes import collect
-from training.lm_start import float_state
-from training.trainer import train
+from training.data.crops import Crops, scan
+from training.codec.export import export_codec
+from training.lm.trainer import LmSettings, train_lm
+from training.lm.codes import collect
+from training.lm.start import float_state
+from training.codec.trainer import train
 
 
 def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):

@@ -7,9 +7,9 @@ import soxr
 import torch
 
 from conftest import VOICE
-from training.balancer import Balancer
-from training.losses import mel_filters, mel_loss, si_snr
-from training.similarity import similarity_loss
+from training.codec.balancer import Balancer
+from training.codec.losses import mel_filters, mel_loss, si_snr
+from training.codec.similarity import similarity_loss
 
 
 def test_mel_filters_cover_the_band_evenly():

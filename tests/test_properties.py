@@ -183,7 +183,7 @@ def test_killed_at_a_random_moment(tmp_path, seed):
     if (tmp_path / "in.wav.ecdc").exists():
         assert ecdc.info(tmp_path / "in.wav.ecdc").duration == 300
     if to_pipe.wait(30) != 0 and len(piped) > 5000:
-        from ecdc.repair import repair
+        from ecdc.stream.repair import repair
         fixed = io.BytesIO()
         repair(io.BytesIO(piped), fixed)
         whole, _ = ecdc.read(io.BytesIO(fixed.getvalue()))

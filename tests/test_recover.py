@@ -13,10 +13,10 @@ import streams
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
 from ecdc.bitstream import Packet, StreamParser
-from ecdc.decompress import Decompressor, decompress
+from ecdc.stream.decompressor import Decompressor, decompress
 from ecdc.errors import BitstreamError, EcdcError
-from ecdc.repair import repair
-from ecdc.stretch import Stretch
+from ecdc.stream.repair import repair
+from ecdc.stream.stretch import Stretch
 
 RATE = 24000
 KINDS = {"plain": (TINY, 1, {"lm": False, "packet_seconds": 1.0}), "modelled": (TINY, 1, {"packet_seconds": 1.0}),

@@ -12,7 +12,7 @@ import ecdc
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise, si_snr
 from conftest import ecdc as command
 from ecdc.codec.beam import beam_search
-from ecdc.edit import truncate
+from ecdc.stream.edit import truncate
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models.registry import language_model
 from streams import packed

@@ -18,9 +18,9 @@ from ecdc.bitstream import StreamParser
 from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
 from ecdc.errors import BitstreamError
-from ecdc.stretch import Stretch
-from training.export import save_model
-from training.initial import initialise
+from ecdc.stream.stretch import Stretch
+from training.codec.export import save_model
+from training.codec.initial import initialise
 
 # The tiny models hold an LSTM, too, but a weak one.
 CASES = {"mono": (TINY, 24000, 1), "resampled": (TINY, 44100, 2), "odd rate": (TINY, 16000, 1),
@@ -81,7 +81,7 @@ def test_a_stretch_is_that_of_the_whole(packed, start, length):
 
 
 def _unended(data: bytes, model, start: float, length: float):
-    from ecdc.decompress import decompress
+    from ecdc.stream.decompressor import decompress
     try:
         yield from decompress(io.BytesIO(data), ecdc.Decompressor(model, stretch=Stretch(start, length)))
     except BitstreamError:

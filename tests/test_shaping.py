@@ -9,7 +9,7 @@ from ecdc.codec.config import CodecConfig
 from ecdc.codec.envelope import Meter, Shaper
 from make_golden import changed
 from streams import band_noise
-from training.shaping import Shaping
+from training.codec.shaping import Shaping
 
 SHAPED = ((TINY, 12), (TINY_STEREO, 33))
 

@@ -23,14 +23,14 @@ from ecdc.models.importing import import_model
 from ecdc.models.known import KNOWN
 from tiny_training import TINY, audio, causal, settings, tiny_settings  # noqa: F401 (fixtures)
 from training.cli import codec as codec_command
-from training.data import Crops, scan
-from training.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
-from training.export import export_codec, save_model
-from training.initial import initial_codec
-from training.optimizer import Optimizer, orthogonalised
-from training.quantizer import QuantizerTrainer
-from training.settings import Settings
-from training.trainer import Trainer, train
+from training.data.crops import Crops, scan
+from training.codec.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
+from training.codec.export import export_codec, save_model
+from training.codec.initial import initial_codec
+from training.codec.optimizer import Optimizer, orthogonalised
+from training.codec.quantizer import QuantizerTrainer
+from training.codec.settings import Settings
+from training.codec.trainer import Trainer, train
 
 
 def test_core_does_not_import_training():

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from conftest import MUSIC, VOICE
-from training.settings import Settings
+from training.codec.settings import Settings
 
 TINY = {"sample_rate": 24000, "channels": 1, "n_filters": 2, "dimension": 8, "norm": "none", "pad_mode": "constant",
         "codebooks": 4, "codebook_size": 16, "bandwidths": [0.3, 0.6, 1.2], "lstm_layers": 1, "envelope_frames": 4}

@@ -1,0 +1,1 @@
+"""Training audio: sources, the corpus built of them, crops."""

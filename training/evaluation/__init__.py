@@ -1,0 +1,1 @@
+"""Scores of codecs, as tables and pictures."""
