@@ -3,19 +3,19 @@
 import io
 import statistics
 import time
-from typing import Callable
+from collections.abc import Callable
 
 import click
 import numpy as np
 import torch
+from delay import main as delays
+from peers import CONFIGS, official_coded, official_model
 
 import ecdc
 from ecdc.codec.codec import Codec
-from ecdc.stream.decompressor import BATCH
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import language_model, load_model
-from delay import main as delays
-from peers import CONFIGS, official_coded, official_model
+from ecdc.stream.decompressor import BATCH
 
 PACKET = 375
 
@@ -38,6 +38,7 @@ def show(name: str, what: str, ours: float, theirs: float = 0.0) -> None:
 
 def streamed(codec: Codec, wave: torch.Tensor, n_codebooks: int) -> tuple[Callable, Callable]:
     """Encoding and decoding as the tool does it, block by block."""
+
     def encode() -> list:
         encoder = codec.encoder_stream(n_codebooks, codec.config.block_frames)
         return encoder.push(wave) + encoder.flush()
@@ -63,8 +64,10 @@ def bench_codec(name: str, seconds: int, runs: int) -> None:
     with torch.inference_mode():
         frames = official.encode(wave[None])
         encode, decode = streamed(codec, wave, frames[0][0].shape[1])
-        theirs = median_seconds(lambda: official.encode(wave[None]), runs), \
-            median_seconds(lambda: official.decode(frames), runs)
+        theirs = (
+            median_seconds(lambda: official.encode(wave[None]), runs),
+            median_seconds(lambda: official.decode(frames), runs),
+        )
         ours = median_seconds(encode, runs), median_seconds(decode, runs)
     for direction, we, they in zip(("encode", "decode"), ours, theirs):
         show(name, f"codec {direction}", seconds / we, seconds / they)
@@ -81,7 +84,7 @@ def bench_entropy(seconds: int, runs: int, official_seconds: float) -> None:
 
     def decode_file() -> None:
         for start in range(0, len(packets), BATCH):
-            coder.decode_batch(payloads[start:start + BATCH], lengths[start:start + BATCH])
+            coder.decode_batch(payloads[start : start + BATCH], lengths[start : start + BATCH])
 
     encode = median_seconds(lambda: [coder.encode(packet, key=True) for packet in packets], runs)
     decode = median_seconds(decode_file, runs)
@@ -111,8 +114,11 @@ def bench_live(coder: ModelCoder, codes: np.ndarray, they_encode: float, they_de
 def bench_files(seconds: int, runs: int) -> None:
     """Whole files with the bundled model, container and all."""
     wave = np.random.default_rng(0).standard_normal(seconds * 24000) * 0.1
-    show("ecdc_24khz", "write, with LM, best",
-         seconds / median_seconds(lambda: ecdc.write(io.BytesIO(), wave, 24000, best=True), runs))
+    show(
+        "ecdc_24khz",
+        "write, with LM, best",
+        seconds / median_seconds(lambda: ecdc.write(io.BytesIO(), wave, 24000, best=True), runs),
+    )
     for lm in (True, False):
         file = io.BytesIO()
 
@@ -131,8 +137,12 @@ def bench_files(seconds: int, runs: int) -> None:
 @click.command()
 @click.option("--seconds", default=20, show_default=True, help="Length of the audio for the codec.")
 @click.option("--file-seconds", default=300, show_default=True, help="Length of the file for the language model.")
-@click.option("--official-seconds", default=60.0, show_default=True,
-              help="Length for the official language model, which slows down until its window of 3.5 s is full.")
+@click.option(
+    "--official-seconds",
+    default=60.0,
+    show_default=True,
+    help="Length for the official language model, which slows down until its window of 3.5 s is full.",
+)
 @click.option("--runs", default=3, show_default=True, help="Runs to take the median of.")
 @click.option("--delay", is_flag=True, help="Measure the delay of live streams instead.")
 def main(seconds: int, file_seconds: int, official_seconds: float, runs: int, delay: bool) -> None:

@@ -2,13 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Optional
 
 import torch
+from peers import encodec, official_language_model, official_model  # noqa: F401
 
 from ecdc.codec.config import CodecConfig
 from ecdc.models.known import KNOWN
-from peers import encodec, official_language_model, official_model  # noqa: F401
 
 OFFICIAL = {name: known.config for name, known in KNOWN.items()}
 
@@ -31,7 +30,7 @@ def strengthen(model: torch.nn.Module) -> None:
             direction = parameters[name.replace("weight_g", "weight_v").replace("original0", "original1")]
             inputs, kernel = direction.shape[0], direction.shape[2]
             transposed = ".convtr." in name or (inputs == 2 * direction.shape[1] and kernel % 2 == 0)
-            parameter.data.fill_(kernel ** 0.5 / 2 if transposed else 1.0)
+            parameter.data.fill_(kernel**0.5 / 2 if transposed else 1.0)
         elif parameter.dim() > 1:
             parameter.data.normal_(0, parameter[0].numel() ** -0.5)
         elif name.endswith("bias"):
@@ -54,21 +53,32 @@ def official_checkpoint(config: CodecConfig, seed: int = 0):
 @torch.no_grad()
 def transformers_checkpoint(config: CodecConfig, seed: int = 0):
     from transformers import EncodecConfig, EncodecModel
+
     torch.manual_seed(seed)
-    model = EncodecModel(EncodecConfig(
-        target_bandwidths=list(config.bandwidths), sampling_rate=config.sample_rate, audio_channels=config.channels,
-        normalize=config.normalize, chunk_length_s=config.segment,
-        overlap=config.overlap if config.segment else None, hidden_size=config.dimension,
-        num_filters=config.n_filters, upsampling_ratios=list(config.ratios), norm_type=config.norm,
-        use_causal_conv=config.causal, codebook_size=config.codebook_size,
-        use_conv_shortcut=not config.true_skip)).eval()
+    model = EncodecModel(
+        EncodecConfig(
+            target_bandwidths=list(config.bandwidths),
+            sampling_rate=config.sample_rate,
+            audio_channels=config.channels,
+            normalize=config.normalize,
+            chunk_length_s=config.segment,
+            overlap=config.overlap if config.segment else None,
+            hidden_size=config.dimension,
+            num_filters=config.n_filters,
+            upsampling_ratios=list(config.ratios),
+            norm_type=config.norm,
+            use_causal_conv=config.causal,
+            codebook_size=config.codebook_size,
+            use_conv_shortcut=not config.true_skip,
+        )
+    ).eval()
     strengthen(model)
     latents = model.encoder(torch.randn(1, config.channels, config.sample_rate) * 0.3)[0]
     lively(model, latents, [layer.codebook.embed for layer in model.quantizer.layers])
     return model
 
 
-def save_official(folder: Path, name: str, lm: bool = False) -> tuple[object, Path, Optional[Path]]:
+def save_official(folder: Path, name: str, lm: bool = False) -> tuple[object, Path, Path | None]:
     """The official model of that name with random weights, its file, and that of a language model."""
     model = official_checkpoint(OFFICIAL[name])
     path = folder / f"{name}.th"

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-
 from forked import Forker
 
 ROOT = Path(__file__).parent.parent

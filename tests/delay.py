@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import soundfile
-
 from conftest import VOICE
 
 STEP = 0.01
@@ -20,17 +19,21 @@ def delays(seconds: float, *options: str) -> np.ndarray:
     data, rate = soundfile.read(VOICE, dtype="int16")
     data = np.resize(data, int(seconds * rate))
     run = [sys.executable, "-m", "ecdc"]
-    encoder = subprocess.Popen([*run, "compress", "--live", "--raw", "--rate", str(rate), "--channels", "1", *options,
-                                "-q", "-", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    decoder = subprocess.Popen([*run, "decompress", "-q", "--raw", "-", "-"], stdin=encoder.stdout,
-                               stdout=subprocess.PIPE)
+    encoder = subprocess.Popen(
+        [*run, "compress", "--live", "--raw", "--rate", str(rate), "--channels", "1", *options, "-q", "-", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    decoder = subprocess.Popen(
+        [*run, "decompress", "-q", "--raw", "-", "-"], stdin=encoder.stdout, stdout=subprocess.PIPE
+    )
     encoder.stdout.close()
     started = time.monotonic()
 
     def feed() -> None:
         for index in range(int(seconds / STEP)):
             time.sleep(max(0.0, started + (index + 1) * STEP - time.monotonic()))
-            encoder.stdin.write(data[int(index * STEP * rate):int((index + 1) * STEP * rate)].tobytes())
+            encoder.stdin.write(data[int(index * STEP * rate) : int((index + 1) * STEP * rate)].tobytes())
             encoder.stdin.flush()
         encoder.stdin.close()
 
@@ -46,5 +49,8 @@ def delays(seconds: float, *options: str) -> np.ndarray:
 def main() -> None:
     for options in ((), ("--packet", "20ms"), ("--no-lm",), ("--no-lm", "--packet", "20ms")):
         found = 1000 * delays(12, *options)
-        print(f"delay, --live {' '.join(options):<24}  from a sample in to the same sample out: "
-              f"{np.median(found):.0f} ms, 99 % within {np.quantile(found, 0.99):.0f} ms", flush=True)
+        print(
+            f"delay, --live {' '.join(options):<24}  from a sample in to the same sample out: "
+            f"{np.median(found):.0f} ms, 99 % within {np.quantile(found, 0.99):.0f} ms",
+            flush=True,
+        )

@@ -19,7 +19,7 @@ def main(folder: str, path: str, batch: int) -> None:
     coder = ModelCoder(language_model(load_model(folder)), len(codes))
     digest = hashlib.sha256()
     for start in range(0, len(packets), batch):
-        group = packets[start:start + batch]
+        group = packets[start : start + batch]
         payloads = coder.encode_batch(group)
         decoded = coder.decode_batch(payloads, [part.shape[1] for part in group])
         if not all(np.array_equal(*pair) for pair in zip(group, decoded)):

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Mapping, Optional
+from collections.abc import Mapping
 
 LONGEST_REQUEST = 1 << 20
 
@@ -21,10 +21,16 @@ class Forker:
     """Starts with the first call, and ends with this process."""
 
     def __init__(self) -> None:
-        self._socket: Optional[socket.socket] = None
+        self._socket: socket.socket | None = None
 
-    def run(self, arguments: list[str], input: Optional[bytes] = None, cwd: Optional[str] = None,
-            env: Optional[Mapping[str, str]] = None, timeout: float = 120) -> subprocess.CompletedProcess:
+    def run(
+        self,
+        arguments: list[str],
+        input: bytes | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess:
         """As subprocess.run does it, with the output of both kinds as bytes."""
         if self._socket is None:
             self._start()
@@ -42,13 +48,16 @@ class Forker:
         status = int(self._socket.recv(16))
         for thread in threads:
             thread.join()
-        return subprocess.CompletedProcess(arguments, os.waitstatus_to_exitcode(status), output[from_out], output[from_err])
+        return subprocess.CompletedProcess(
+            arguments, os.waitstatus_to_exitcode(status), output[from_out], output[from_err]
+        )
 
     def _start(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_REQUEST)
-        subprocess.Popen([sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                         stdin=subprocess.DEVNULL)
+        subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+        )
         theirs.close()
 
 
@@ -62,15 +71,16 @@ def _write(descriptor: int, data: bytes) -> None:
         with open(descriptor, "wb", buffering=0) as file:
             rest = memoryview(data)
             while rest:
-                rest = rest[file.write(rest):]
+                rest = rest[file.write(rest) :]
     except BrokenPipeError:
         pass
 
 
 def serve(connection: socket.socket) -> None:
-    import ecdc.cli  # noqa: F401
-    import ecdc.stream.edit  # noqa: F401
+    import ecdc.cli
+    import ecdc.stream.edit
     import ecdc.stream.repair  # noqa: F401
+
     while True:
         request, descriptors, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, 3)
         if not request:
@@ -87,6 +97,7 @@ def serve(connection: socket.socket) -> None:
 def _command(request: dict, descriptors: list[int]) -> None:
     """What a new interpreter does with the command, to its end."""
     from ecdc.cli import run
+
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)

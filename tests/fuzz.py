@@ -40,12 +40,12 @@ def mutated(data: bytes, generator: random.Random) -> bytes:
         elif kind == 1 and position < len(changed):
             changed[position] = generator.choice((0, 1, 2, 0x7F, 0x80, 0xFF, generator.randrange(256)))
         elif kind == 2:
-            del changed[position:position + generator.randint(1, 60)]
+            del changed[position : position + generator.randint(1, 60)]
         elif kind == 3:
             changed[position:position] = generator.randbytes(generator.randint(1, 12))
         elif kind == 4:
             other = generator.randrange(len(changed) + 1)
-            changed[position:position] = changed[other:other + generator.randint(1, 200)]
+            changed[position:position] = changed[other : other + generator.randint(1, 200)]
         else:
             changed[position:position] = b"\xff" * generator.randint(1, 10)
     return bytes(changed)
@@ -57,12 +57,12 @@ def forged(data: bytes, generator: random.Random) -> bytes:
     sections, buffer, position = [], bytearray(data[size:]), 0
     while buffer:
         raw = take_section(buffer, 1 << 20, position)
-        del buffer[:raw.size]
+        del buffer[: raw.size]
         sections.append((raw.tag, raw.body))
         if raw.tag & TYPE in (PACKET, KEY_PACKET):
             position += parse_packet(raw, header.packet_frames, position).frames
     chosen = generator.randrange(len(sections) + 1)
-    head = data[:size - 4]
+    head = data[: size - 4]
     if chosen == len(sections):
         head = head[:5] + mutated(head[5:], generator)
     else:
@@ -80,7 +80,7 @@ def forged(data: bytes, generator: random.Random) -> bytes:
 def parse(data: bytes, size: int) -> None:
     parser = StreamParser()
     for index in range(0, len(data), size):
-        for _ in parser.push(data[index:index + size]):
+        for _ in parser.push(data[index : index + size]):
             pass
     parser.close()
 
@@ -88,7 +88,7 @@ def parse(data: bytes, size: int) -> None:
 def recover(data: bytes, size: int) -> None:
     parser = RecoveringParser()
     for index in range(0, len(data), size):
-        for _ in parser.push(data[index:index + size]):
+        for _ in parser.push(data[index : index + size]):
             pass
     for _ in parser.close():
         pass
@@ -126,8 +126,10 @@ def main(inputs: int, seed: int = 0) -> None:
                 tracemalloc.stop()
             if slowest > SLOW or most > LARGE:
                 sys.exit(f"{work.__name__} took {slowest:.2f} s, {most} bytes: {data.hex()}")
-    print(f"{inputs} inputs in {time.monotonic() - started:.0f} s: the slowest took {1000 * slowest:.1f} ms, "
-          f"the largest {most / 1e6:.2f} MB")
+    print(
+        f"{inputs} inputs in {time.monotonic() - started:.0f} s: the slowest took {1000 * slowest:.1f} ms, "
+        f"the largest {most / 1e6:.2f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -22,11 +22,28 @@ from ecdc.models.registry import LANGUAGE_MODEL
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = {
-    "tiny_24khz": CodecConfig(name="tiny_24khz", n_filters=2, dimension=8, norm="none", pad_mode="constant",
-                              codebooks=4, bandwidths=(1.5, 3.0)),
-    "tiny_48khz": CodecConfig(name="tiny_48khz", sample_rate=48000, channels=2, n_filters=2, dimension=8,
-                              norm="time_group_norm", causal=False, normalize=True, segment=1.0, codebooks=4,
-                              bandwidths=(3.0, 6.0)),
+    "tiny_24khz": CodecConfig(
+        name="tiny_24khz",
+        n_filters=2,
+        dimension=8,
+        norm="none",
+        pad_mode="constant",
+        codebooks=4,
+        bandwidths=(1.5, 3.0),
+    ),
+    "tiny_48khz": CodecConfig(
+        name="tiny_48khz",
+        sample_rate=48000,
+        channels=2,
+        n_filters=2,
+        dimension=8,
+        norm="time_group_norm",
+        causal=False,
+        normalize=True,
+        segment=1.0,
+        codebooks=4,
+        bandwidths=(3.0, 6.0),
+    ),
 }
 
 
@@ -39,17 +56,18 @@ def official_state(codec: Codec) -> dict:
 def save_tiny(config: CodecConfig) -> Path:
     torch.manual_seed(config.sample_rate)
     codec = Codec(config)
-    for name, parameter in codec.named_parameters():
+    for _name, parameter in codec.named_parameters():
         if parameter.dim() > 1:
             parameter.data.normal_(0, parameter[0].numel() ** -0.5)
     latents = codec.encoder(torch.randn(1, config.channels, config.sample_rate) * 0.2)
     for k in range(config.codebooks):
-        codec.quantizer.embed[k] = torch.randn(config.codebook_size, config.dimension) * latents.std() / 2 ** k
+        codec.quantizer.embed[k] = torch.randn(config.codebook_size, config.dimension) * latents.std() / 2**k
     folder = GOLDEN / config.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
-    save_file({name: part.half().contiguous() for name, part in official_state(codec).items()},
-              folder / "weights.safetensors")
+    save_file(
+        {name: part.half().contiguous() for name, part in official_state(codec).items()}, folder / "weights.safetensors"
+    )
     (folder / "weights.safetensors").chmod(0o644)
     return folder
 
@@ -83,14 +101,23 @@ def changed(folder: Path, **config) -> Codec:
     return codec
 
 
-def stream(folder: Path, samplerate: int, channels: int, seconds: float, known: bool, per_key: int = 1,
-           config: dict = {}, **options) -> bytes:
+def stream(
+    folder: Path,
+    samplerate: int,
+    channels: int,
+    seconds: float,
+    known: bool,
+    per_key: int = 1,
+    config: dict = {},
+    **options,
+) -> bytes:
     wave = tone(samplerate, channels, seconds)
     if "target_peak" in config:
         # Nothing, and ever louder.
         wave *= np.repeat([0, 1 / 100, 1 / 10, 1 / 2], wave.shape[1] // 4).astype(np.float32)
-    compressor = ecdc.Compressor(changed(folder, **config), samplerate, channels,
-                                 samples=wave.shape[1] if known else None, **options)
+    compressor = ecdc.Compressor(
+        changed(folder, **config), samplerate, channels, samples=wave.shape[1] if known else None, **options
+    )
     compressor.packets_per_key = per_key
     return compressor.push(wave) + compressor.flush()
 
@@ -104,12 +131,25 @@ def main() -> None:
         "streaming.ecdc": stream(mono, 44100, 2, 0.3, False, bandwidth=1.5, packet_seconds=1, lm=False),
         "modelled.ecdc": stream(mono, 24000, 1, 2.0, True, bandwidth=3, packet_seconds=1),
         "continued.ecdc": stream(mono, 24000, 1, 1.0, False, bandwidth=3, packet_seconds=0.2, per_key=3),
-        "levelled.ecdc": stream(mono, 24000, 1, 1.0, True, config={"target_peak": 0.6}, bandwidth=3, packet_seconds=0.25),
+        "levelled.ecdc": stream(
+            mono, 24000, 1, 1.0, True, config={"target_peak": 0.6}, bandwidth=3, packet_seconds=0.25
+        ),
         "shaped.ecdc": stream(mono, 24000, 1, 2.2, True, config={"envelope_frames": 25}, bandwidth=3, packet_seconds=1),
-        "shaped_stereo.ecdc": stream(stereo, 48000, 2, 2.2, True, config={"envelope_frames": 33}, bandwidth=3,
-                                     packet_seconds=2),
-        "shaped_live.ecdc": stream(mono, 24000, 1, 2.2, False, per_key=9, config={"envelope_frames": 12}, bandwidth=3,
-                                   packet_seconds=0.1, live=True),
+        "shaped_stereo.ecdc": stream(
+            stereo, 48000, 2, 2.2, True, config={"envelope_frames": 33}, bandwidth=3, packet_seconds=2
+        ),
+        "shaped_live.ecdc": stream(
+            mono,
+            24000,
+            1,
+            2.2,
+            False,
+            per_key=9,
+            config={"envelope_frames": 12},
+            bandwidth=3,
+            packet_seconds=0.1,
+            live=True,
+        ),
         "stereo.ecdc": stream(stereo, 48000, 2, 1.2, True, bandwidth=3, packet_seconds=1),
     }
     for name, data in files.items():

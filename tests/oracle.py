@@ -42,15 +42,15 @@ class Oracle:
         """Query, key and value of each head."""
         values = [nearest(value) for value in self.linear(f"layers.{index}.qkv", x)]
         size = self.config["dimension"] // self.config["heads"]
-        heads = [values[start:start + size] for start in range(0, len(values), size)]
+        heads = [values[start : start + size] for start in range(0, len(values), size)]
         count = self.config["heads"]
-        return [heads[:count], heads[count:2 * count], heads[2 * count:]]
+        return [heads[:count], heads[count : 2 * count], heads[2 * count :]]
 
     def attend(self, index: int, x: list[int]) -> list[int]:
         query, *key_and_value = self.keys_and_values(index, x)
         memory = self.memory[index]
         memory.append(key_and_value)
-        del memory[:-(self.config["window"] + 1)]
+        del memory[: -(self.config["window"] + 1)]
         table = self.tensors["attention_table"].tolist()
         scale = float(self.tensors[f"layers.{index}.score_scale"][0])
         mixed = []

@@ -22,26 +22,61 @@ del sys.modules["torchaudio"]
 
 CONFIGS = {
     "official 24 kHz": CodecConfig(),
-    "official 32 kHz": CodecConfig(sample_rate=32000, ratios=(8, 5, 4, 4), causal=False, codebooks=4,
-                                   codebook_size=2048, bandwidths=(2.2,), n_filters=64),
-    "official 48 kHz": CodecConfig(sample_rate=48000, channels=2, causal=False, norm="time_group_norm",
-                                   normalize=True, segment=1.0, codebooks=16, bandwidths=(3.0, 6.0, 12.0, 24.0)),
+    "official 32 kHz": CodecConfig(
+        sample_rate=32000,
+        ratios=(8, 5, 4, 4),
+        causal=False,
+        codebooks=4,
+        codebook_size=2048,
+        bandwidths=(2.2,),
+        n_filters=64,
+    ),
+    "official 48 kHz": CodecConfig(
+        sample_rate=48000,
+        channels=2,
+        causal=False,
+        norm="time_group_norm",
+        normalize=True,
+        segment=1.0,
+        codebooks=16,
+        bandwidths=(3.0, 6.0, 12.0, 24.0),
+    ),
     "bundled 24 kHz": CodecConfig(n_filters=16, norm="none", pad_mode="constant", lstm_layers=0, bottleneck_layers=4),
-    "bundled 48 kHz": CodecConfig(sample_rate=48000, channels=2, n_filters=16, norm="none", causal=False, lstm_layers=0,
-                                  bottleneck_layers=4, normalize=True, segment=1.0, codebooks=16,
-                                  bandwidths=(3.0, 6.0, 12.0, 24.0)),
-    "residual variations": CodecConfig(n_filters=8, n_residual_layers=3, true_skip=True, lstm_layers=1,
-                                       codebooks=8, bandwidths=(6.0,)),
-    "trimmed on both sides": CodecConfig(n_filters=8, trim_right_ratio=0.5, lstm_layers=0, codebooks=8,
-                                         bandwidths=(6.0,)),
+    "bundled 48 kHz": CodecConfig(
+        sample_rate=48000,
+        channels=2,
+        n_filters=16,
+        norm="none",
+        causal=False,
+        lstm_layers=0,
+        bottleneck_layers=4,
+        normalize=True,
+        segment=1.0,
+        codebooks=16,
+        bandwidths=(3.0, 6.0, 12.0, 24.0),
+    ),
+    "residual variations": CodecConfig(
+        n_filters=8, n_residual_layers=3, true_skip=True, lstm_layers=1, codebooks=8, bandwidths=(6.0,)
+    ),
+    "trimmed on both sides": CodecConfig(
+        n_filters=8, trim_right_ratio=0.5, lstm_layers=0, codebooks=8, bandwidths=(6.0,)
+    ),
 }
 
 
 def official_model(config: CodecConfig) -> encodec.EncodecModel:
-    shared = dict(channels=config.channels, dimension=config.dimension, n_filters=config.n_filters,
-                  n_residual_layers=config.n_residual_layers, ratios=list(config.ratios), norm=config.norm,
-                  causal=config.causal, pad_mode=config.pad_mode, true_skip=config.true_skip,
-                  lstm=config.lstm_layers)
+    shared = {
+        "channels": config.channels,
+        "dimension": config.dimension,
+        "n_filters": config.n_filters,
+        "n_residual_layers": config.n_residual_layers,
+        "ratios": list(config.ratios),
+        "norm": config.norm,
+        "causal": config.causal,
+        "pad_mode": config.pad_mode,
+        "true_skip": config.true_skip,
+        "lstm": config.lstm_layers,
+    }
     quantizer = ResidualVectorQuantizer(dimension=config.dimension, n_q=config.codebooks, bins=config.codebook_size)
     encoder = SEANetEncoder(**shared)
     decoder = SEANetDecoder(**shared, trim_right_ratio=config.trim_right_ratio)
@@ -49,8 +84,15 @@ def official_model(config: CodecConfig) -> encodec.EncodecModel:
     insert_bottleneck(encoder, len(encoder.model) - 2, config)
     insert_bottleneck(decoder, 1 + (config.lstm_layers > 0), config)
     model = encodec.EncodecModel(
-        encoder, decoder, quantizer,
-        list(config.bandwidths), config.sample_rate, config.channels, config.normalize, config.segment).eval()
+        encoder,
+        decoder,
+        quantizer,
+        list(config.bandwidths),
+        config.sample_rate,
+        config.channels,
+        config.normalize,
+        config.segment,
+    ).eval()
     model.set_target_bandwidth(config.bandwidths[-1])
     return model
 
@@ -58,10 +100,19 @@ def official_model(config: CodecConfig) -> encodec.EncodecModel:
 def insert_bottleneck(part: torch.nn.Module, at: int, config: CodecConfig) -> None:
     """What the official models do not have, made of their own residual blocks."""
     width = config.n_filters * 2 ** len(config.ratios)
-    blocks = [SEANetResnetBlock(width, kernel_sizes=[config.residual_kernel_size, 1],
-                                dilations=[config.dilation_base ** index, 1], norm=config.norm, causal=config.causal,
-                                pad_mode=config.pad_mode, compress=1, true_skip=True)
-              for index in range(config.bottleneck_layers)]
+    blocks = [
+        SEANetResnetBlock(
+            width,
+            kernel_sizes=[config.residual_kernel_size, 1],
+            dilations=[config.dilation_base**index, 1],
+            norm=config.norm,
+            causal=config.causal,
+            pad_mode=config.pad_mode,
+            compress=1,
+            true_skip=True,
+        )
+        for index in range(config.bottleneck_layers)
+    ]
     layers = list(part.model)
     part.model = torch.nn.Sequential(*layers[:at], *blocks, *layers[at:])
 

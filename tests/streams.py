@@ -2,21 +2,21 @@
 
 import dataclasses
 import io
-from typing import Optional
 
 import numpy as np
 import torch
+from conftest import TINY, noise
+from test_properties import decompressed, pieces
 
 import ecdc
-from conftest import TINY, noise
 from ecdc.bitstream import Header, Packet, StreamParser, StreamWriter
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.envelope import Meter, Shaper
-from test_properties import decompressed, pieces
 
 
-def packed(codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), nearest: bool = False, rate: Optional[int] = None,
-           **options) -> bytes:
+def packed(
+    codec, wave: np.ndarray, bandwidth: float = 3.0, sizes=(), nearest: bool = False, rate: int | None = None, **options
+) -> bytes:
     """`wave` [C, T] at `rate`, or the model's, pushed in pieces of these sizes; `nearest`: not searched for."""
     compressor = ecdc.Compressor(codec, rate or codec.config.sample_rate, len(wave), bandwidth, **options)
     if nearest:

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 
 import ecdc
-from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from ecdc.codec.config import CodecConfig
 from ecdc.models import bundled_models
 
@@ -54,17 +54,17 @@ def test_info_of_every_kind_of_input(source):
 
 def test_parts(packed):
     whole, _ = ecdc.read(packed)
-    for start, frames in ((0, 100), (44100, 22050), (352799, 100), (352800, 5), (10 ** 9, 5), (7, -1), (3, 0)):
+    for start, frames in ((0, 100), (44100, 22050), (352799, 100), (352800, 5), (10**9, 5), (7, -1), (3, 0)):
         part, _ = ecdc.read(packed, start=start, frames=frames)
         # Decoded from a later packet on: the same but for float rounding.
-        np.testing.assert_allclose(part, whole[start:][:None if frames == -1 else frames], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(part, whole[start:][: None if frames == -1 else frames], rtol=0, atol=1e-6)
 
 
 def test_shapes_and_types(tmp_path):
     path = tmp_path / "x.ecdc"
     voice, rate = soundfile.read(VOICE, dtype="int16", frames=8000)
     streams = []
-    for data in (voice, voice[:, None], voice / 2 ** 15, (voice / 2 ** 15).astype("f4"), voice.astype("i4") * 65536):
+    for data in (voice, voice[:, None], voice / 2**15, (voice / 2**15).astype("f4"), voice.astype("i4") * 65536):
         ecdc.write(path, data, rate)
         streams.append(path.read_bytes())
     assert len(set(streams)) == 1
@@ -96,8 +96,12 @@ def test_errors_name_the_file(tmp_path):
     assert not (tmp_path / "x.ecdc").exists()
 
 
-STREAMS = (("mono", TINY, 24000, 1), ("resampled stereo", TINY, 44100, 2), ("segments", TINY_STEREO, 48000, 2),
-           ("segments of mono", TINY_STEREO, 16000, 1))
+STREAMS = (
+    ("mono", TINY, 24000, 1),
+    ("resampled stereo", TINY, 44100, 2),
+    ("segments", TINY_STEREO, 48000, 2),
+    ("segments of mono", TINY_STEREO, 16000, 1),
+)
 
 
 @pytest.mark.parametrize("name, model, rate, channels", STREAMS, ids=[stream[0] for stream in STREAMS])
@@ -111,13 +115,13 @@ def test_any_sizes_pushed_give_the_same(name, model, rate, channels, length):
         data, position = b"", 0
         while position < length:
             size = int(sizes.integers(0, 30_000)) if seed else length
-            data += compressor.push(wave[:, position:position + size])
+            data += compressor.push(wave[:, position : position + size])
             position += size
         streams.append(data + compressor.flush())
         decompressor, blocks, position = ecdc.Decompressor(model), [], 0
         while position < len(streams[0]):
             size = int(sizes.integers(0, 300)) if seed else len(streams[0])
-            blocks += decompressor.push(streams[0][position:position + size])
+            blocks += decompressor.push(streams[0][position : position + size])
             position += size
         decompressor.close()
         waves.append(np.concatenate(blocks, axis=1))
@@ -150,7 +154,7 @@ def test_time_is_kept_through_the_bundled_model():
     file = io.BytesIO()
     ecdc.write(file, data, rate, 24)
     decoded, _ = ecdc.read(io.BytesIO(file.getvalue()))
-    likeness = [si_snr(data[40:-40], decoded[40 + shift:len(data) - 40 + shift]) for shift in range(-40, 41)]
+    likeness = [si_snr(data[40:-40], decoded[40 + shift : len(data) - 40 + shift]) for shift in range(-40, 41)]
     assert int(np.argmax(likeness)) == 40
 
 
@@ -170,6 +174,7 @@ def test_golden_files_have_info():
 
 def test_bundled_files_stay_small():
     from ecdc.models.finding import BUNDLED
+
     files = [path for path in BUNDLED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 40e6
     for name in bundled_models():

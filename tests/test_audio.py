@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 import soundfile
-
 from conftest import MUSIC, noise
+
 from ecdc.audio import wav, writer
 from ecdc.audio.convert import Resampler, check_channels, converted_length, map_channels
 from ecdc.audio.pcm import FORMATS, decode_pcm, encode_pcm
@@ -19,8 +19,19 @@ from ecdc.audio.writer import check_output_format, open_writer
 from ecdc.errors import AudioError
 
 WAV_SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
-OTHERS = (("flac", "PCM_16"), ("ogg", "VORBIS"), ("ogg", "OPUS"), ("mp3", None), ("aiff", "PCM_24"), ("au", "PCM_16"),
-          ("wav", "ULAW"), ("wav", "IMA_ADPCM"), ("w64", "PCM_16"), ("caf", "PCM_16"), ("rf64", "PCM_16"))
+OTHERS = (
+    ("flac", "PCM_16"),
+    ("ogg", "VORBIS"),
+    ("ogg", "OPUS"),
+    ("mp3", None),
+    ("aiff", "PCM_24"),
+    ("au", "PCM_16"),
+    ("wav", "ULAW"),
+    ("wav", "IMA_ADPCM"),
+    ("w64", "PCM_16"),
+    ("caf", "PCM_16"),
+    ("rf64", "PCM_16"),
+)
 
 
 def read_all(source, *arguments, **options) -> tuple[np.ndarray, int, int]:
@@ -38,7 +49,7 @@ def as_pipe(data: bytes):
         with os.fdopen(writing, "wb", buffering=0) as file:
             position = 0
             while position < len(data):
-                position += file.write(data[position:position + 7777])
+                position += file.write(data[position : position + 7777])
 
     threading.Thread(target=feed, daemon=True).start()
     return os.fdopen(reading, "rb")
@@ -97,10 +108,21 @@ def test_a_cut_off_wav_is_an_error_unless_its_length_is_ignored():
     assert known is None and len(data) == 100
 
 
-@pytest.mark.parametrize("data", (
-    b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01", b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0xx",
-    b"RIFF\0\0\0\0WAVEdata\0\0\0\0", b"not audio at all", b"\0", b"", b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\xffxx",
-    b"fLaC" + b"\0" * 50, b"OggS" + b"\xff" * 50))
+@pytest.mark.parametrize(
+    "data",
+    (
+        b"RIFF\0\0\0\0WAVE",
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01",
+        b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0xx",
+        b"RIFF\0\0\0\0WAVEdata\0\0\0\0",
+        b"not audio at all",
+        b"\0",
+        b"",
+        b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\xffxx",
+        b"fLaC" + b"\0" * 50,
+        b"OggS" + b"\xff" * 50,
+    ),
+)
 def test_what_is_no_audio(data, tmp_path):
     path = tmp_path / "bad"
     path.write_bytes(data)
@@ -122,7 +144,7 @@ def test_raw_pcm():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_pcm_keeps_every_value_and_clamps(name):
-    size, bits = FORMATS[name]
+    _size, bits = FORMATS[name]
     if bits:
         full = 2 ** (bits - 1)
         values = np.unique(np.linspace(-full, full - 1, 1001).astype(np.int64))
@@ -145,7 +167,7 @@ def test_written_wav_reads_in_libsndfile(tmp_path, bits, subtype, samples):
         writer.close()
     info = soundfile.info(path)
     assert (info.frames, info.samplerate, info.subtype) == (999, 44100, subtype)
-    half_step = {"PCM_16": 2.0 ** -16, "PCM_24": 2.0 ** -24, "FLOAT": 0}[subtype]
+    half_step = {"PCM_16": 2.0**-16, "PCM_24": 2.0**-24, "FLOAT": 0}[subtype]
     np.testing.assert_allclose(soundfile.read(path)[0], data[:, 0], rtol=0, atol=half_step + 1e-12)
     assert path.stat().st_size % 2 == 0
 
@@ -163,7 +185,7 @@ def test_wav_to_a_pipe_has_the_conventional_unknown_length():
 
 
 def test_more_than_4_gib_is_rf64():
-    samples = 2 ** 31
+    samples = 2**31
     header = wav_header("s16le", 48000, 2, samples)
     assert header[:8] == b"RF64\xff\xff\xff\xff" and header[12:16] == b"ds64"
     riff_size, data_size, count = struct.unpack("<QQQ", header[20:44])
@@ -214,7 +236,7 @@ def test_other_formats_are_written(tmp_path, extension):
     with open(path, "w+b") as file:
         writer = open_writer(file, extension, rate, 2)
         for start in range(0, len(data), 10000):
-            writer.write(data[start:start + 10000].T)
+            writer.write(data[start : start + 10000].T)
         writer.close()
     decoded, _ = soundfile.read(path, dtype="float32")
     assert len(decoded) == len(data)
@@ -229,8 +251,17 @@ def test_formats_that_cannot_be_written():
         open_writer(io.BytesIO(), "mp3", 96000, 2)
 
 
-RATES = ((44100, 24000), (24000, 44100), (8000, 24000), (24000, 8000), (48000, 24000), (22050, 24000), (24000, 24000),
-         (384000, 24000), (44101, 24000))
+RATES = (
+    (44100, 24000),
+    (24000, 44100),
+    (8000, 24000),
+    (24000, 8000),
+    (48000, 24000),
+    (22050, 24000),
+    (24000, 24000),
+    (384000, 24000),
+    (44101, 24000),
+)
 
 
 @pytest.mark.parametrize("rate, new_rate", RATES)
@@ -241,7 +272,7 @@ def test_resampler_gives_the_same_for_any_block_sizes(rate, new_rate):
         resampler, sizes, pieces, position = Resampler(rate, new_rate, 2), np.random.default_rng(seed), [], 0
         while position < data.shape[1]:
             size = int(sizes.integers(0, 9000)) if seed else data.shape[1]
-            pieces.append(resampler.push(data[:, position:position + size]))
+            pieces.append(resampler.push(data[:, position : position + size]))
             position += size
         results.append(np.concatenate([*pieces, resampler.flush()], axis=1))
     np.testing.assert_array_equal(results[0], results[1])

@@ -5,9 +5,9 @@ import zlib
 
 import numpy as np
 import pytest
+from conftest import GOLDEN, TINY, TINY_STEREO
 
 import ecdc
-from conftest import GOLDEN, TINY, TINY_STEREO
 from ecdc.bitstream import End, Header, Index, Packet, StreamParser, StreamWriter, Tags
 from ecdc.bitstream.cursor import Cursor, Incomplete, varint
 from ecdc.bitstream.header import parse_header
@@ -16,11 +16,21 @@ from ecdc.bitstream.writer import MAX_INDEX
 from ecdc.entropy.plain import pack, packed_size, unpack
 from ecdc.errors import BitstreamError
 
-HEADER = Header(model="ecdc_24khz", fingerprint=bytes(range(8)), sample_rate=24000, channels=1, hop_length=320,
-                bits_per_code=10, n_codebooks=8, packet_frames=4, source_rate=44100, source_channels=2, samples=7000)
+HEADER = Header(
+    model="ecdc_24khz",
+    fingerprint=bytes(range(8)),
+    sample_rate=24000,
+    channels=1,
+    hop_length=320,
+    bits_per_code=10,
+    n_codebooks=8,
+    packet_frames=4,
+    source_rate=44100,
+    source_channels=2,
+    samples=7000,
+)
 # Written out by hand from docs/FORMAT.md.
-HEADER_BYTES = (b"ECDC" b"\x01" b"\x00" b"\x94" b"\x01" b"\x00\x01\x02\x03\x04\x05\x06\x07" b"\x06" b"\xc0\x02" b"\x08"
-                b"\x04" b"\x08" b"\xd8\x36")
+HEADER_BYTES = b"ECDC\x01\x00\x94\x01\x00\x01\x02\x03\x04\x05\x06\x07\x06\xc0\x02\x08\x04\x08\xd8\x36"
 
 
 def with_crc(data: bytes) -> bytes:
@@ -50,7 +60,7 @@ def example(header: Header = HEADER) -> bytes:
 def parse(data: bytes, sizes=None) -> tuple[StreamParser, list]:
     parser, sections, position = StreamParser(), [], 0
     for size in sizes or [len(data)]:
-        sections += parser.push(data[position:position + size])
+        sections += parser.push(data[position : position + size])
         position += size
     parser.close()
     return parser, sections
@@ -62,10 +72,20 @@ def test_header_bytes():
     assert dataclasses.replace(HEADER, samples=None).pack() == with_crc(streaming)
 
 
-@pytest.mark.parametrize("change", (
-    {}, {"samples": None}, {"samples": 0}, {"samples": 2 ** 40}, {"model": "mein Modell ü"},
-    {"sample_rate": 31999, "source_rate": 7}, {"entropy": 1, "entropy_fingerprint": b"12345678"},
-    {"channels": 2, "source_channels": 1}, {"n_codebooks": 255, "bits_per_code": 16, "packet_frames": 65536}))
+@pytest.mark.parametrize(
+    "change",
+    (
+        {},
+        {"samples": None},
+        {"samples": 0},
+        {"samples": 2**40},
+        {"model": "mein Modell ü"},
+        {"sample_rate": 31999, "source_rate": 7},
+        {"entropy": 1, "entropy_fingerprint": b"12345678"},
+        {"channels": 2, "source_channels": 1},
+        {"n_codebooks": 255, "bits_per_code": 16, "packet_frames": 65536},
+    ),
+)
 def test_header_round_trip(change):
     header = dataclasses.replace(HEADER, **change)
     data = header.pack()
@@ -76,22 +96,37 @@ def test_header_round_trip(change):
 
 
 def test_header_is_small():
-    full = dataclasses.replace(HEADER, entropy=1, entropy_fingerprint=bytes(8), samples=2 ** 28 - 1,
-                               packet_frames=750, n_codebooks=32)
+    full = dataclasses.replace(
+        HEADER, entropy=1, entropy_fingerprint=bytes(8), samples=2**28 - 1, packet_frames=750, n_codebooks=32
+    )
     assert len(full.pack()) <= 40
 
 
-@pytest.mark.parametrize("change", (
-    {"model": ""}, {"model": "x" * 65}, {"model": "a\nb"}, {"fingerprint": b"short"}, {"n_codebooks": 0},
-    {"n_codebooks": 256}, {"source_rate": 0}, {"packet_frames": 65537}, {"hop_length": 0}, {"bits_per_code": 17},
-    {"source_channels": 5}, {"samples": -1}, {"entropy": 1}))
+@pytest.mark.parametrize(
+    "change",
+    (
+        {"model": ""},
+        {"model": "x" * 65},
+        {"model": "a\nb"},
+        {"fingerprint": b"short"},
+        {"n_codebooks": 0},
+        {"n_codebooks": 256},
+        {"source_rate": 0},
+        {"packet_frames": 65537},
+        {"hop_length": 0},
+        {"bits_per_code": 17},
+        {"source_channels": 5},
+        {"samples": -1},
+        {"entropy": 1},
+    ),
+)
 def test_impossible_headers_are_not_written(change):
     with pytest.raises(BitstreamError):
         dataclasses.replace(HEADER, **change).pack()
 
 
 def test_section_bytes():
-    data = example()[len(HEADER.pack()):]
+    data = example()[len(HEADER.pack()) :]
     tags = with_crc(b"\x03\x08\x05title\x01x")
     first = with_crc(b"\x02\x29\x00" + b"a" * 40)
     second = b"\x01\x28" + b"b" * 40
@@ -100,8 +135,12 @@ def test_section_bytes():
     offsets = len(HEADER.pack()) + len(tags), len(first) + len(second)
     index = with_crc(bytes([4, 5, 2, 0, offsets[0], 8, offsets[1]]))
     before = HEADER.pack() + tags + first + second + third + index
-    end = with_crc(b"\x05\x10" + (7000).to_bytes(8, "little") + zlib.crc32(before).to_bytes(4, "little") +
-                   len(index).to_bytes(4, "little"))
+    end = with_crc(
+        b"\x05\x10"
+        + (7000).to_bytes(8, "little")
+        + zlib.crc32(before).to_bytes(4, "little")
+        + len(index).to_bytes(4, "little")
+    )
     assert data == tags + first + second + third + index + end
 
 
@@ -111,8 +150,11 @@ def test_pushes_of_any_size_give_the_same_sections(header):
     parser, sections = parse(data)
     assert parse(data, [1] * len(data))[1] == sections
     assert sections[0] == Tags({"title": "x"})
-    assert sections[1:4] == [Packet(b"a" * 40, 4, 0, True), Packet(b"b" * 40, 4, 4, False),
-                             Packet(b"c" * 30, 3, 8, True, last=True, plain=True)]
+    assert sections[1:4] == [
+        Packet(b"a" * 40, 4, 0, True),
+        Packet(b"b" * 40, 4, 4, False),
+        Packet(b"c" * 30, 3, 8, True, last=True, plain=True),
+    ]
     assert isinstance(sections[4], Index) and isinstance(sections[5], End)
     assert sections[5].samples == 7000
     for frame, offset in sections[4].entries:
@@ -133,20 +175,23 @@ def test_skippable_sections_are_skipped_and_others_not():
             parse(start + pack_section(tag, b"x"))
 
 
-@pytest.mark.parametrize("sections, message", (
-    ([(0x01, b"x" * 40)], "first packet"),
-    ([(0x02, b"\x00" + b"x" * 40), (0x02, b"\x03" + b"x" * 40)], "out of place"),
-    ([(0x12, b"\x00\x05" + b"x" * 40)], "5 frames"),
-    ([(0x12, b"\x00\x00")], "0 frames"),
-    ([(0x02, b"")], "shorter than its own fields"),
-    ([(0x22, b"\x00" + b"x" * 40), (0x02, b"\x04" + b"x" * 40)], "after the last"),
-    ([(0x03, b"\x05ab")], "tag has no end"),
-    ([(0x03, b"\x01\xff\x00")], "UTF-8"),
-    ([(0x05, b"x" * 15)], "wrong length"),
-    ([(0x05, b"x" * 16)], "whole stream"),
-    ([(0x04, b"\x02\x00")], "index has no end"),
-    ([(0x02, b"\x80\x00" + b"x" * 40)], "impossible form"),
-))
+@pytest.mark.parametrize(
+    "sections, message",
+    (
+        ([(0x01, b"x" * 40)], "first packet"),
+        ([(0x02, b"\x00" + b"x" * 40), (0x02, b"\x03" + b"x" * 40)], "out of place"),
+        ([(0x12, b"\x00\x05" + b"x" * 40)], "5 frames"),
+        ([(0x12, b"\x00\x00")], "0 frames"),
+        ([(0x02, b"")], "shorter than its own fields"),
+        ([(0x22, b"\x00" + b"x" * 40), (0x02, b"\x04" + b"x" * 40)], "after the last"),
+        ([(0x03, b"\x05ab")], "tag has no end"),
+        ([(0x03, b"\x01\xff\x00")], "UTF-8"),
+        ([(0x05, b"x" * 15)], "wrong length"),
+        ([(0x05, b"x" * 16)], "whole stream"),
+        ([(0x04, b"\x02\x00")], "index has no end"),
+        ([(0x02, b"\x80\x00" + b"x" * 40)], "impossible form"),
+    ),
+)
 def test_sections_that_make_no_sense(sections, message):
     data = HEADER.pack() + b"".join(pack_section(*section) for section in sections)
     with pytest.raises(BitstreamError, match=message):
@@ -154,7 +199,7 @@ def test_sections_that_make_no_sense(sections, message):
 
 
 def test_absurd_lengths_are_refused_at_once():
-    for tag, length in ((2, 2 ** 20), (1, 300), (8, 2 ** 40), (3, 2 ** 25)):
+    for tag, length in ((2, 2**20), (1, 300), (8, 2**40), (3, 2**25)):
         with pytest.raises(BitstreamError, match="impossible length"):
             list(StreamParser().push(HEADER.pack() + bytes([tag]) + varint(length)))
 
@@ -179,7 +224,7 @@ def test_index_of_an_endless_stream_stays_small():
 
 
 def test_varint():
-    for value in (0, 1, 127, 128, 2 ** 32, 2 ** 63 - 1):
+    for value in (0, 1, 127, 128, 2**32, 2**63 - 1):
         assert Cursor(varint(value)).varint() == value
     for data in (b"\x80\x00", b"\xff" * 9 + b"\x01"):
         with pytest.raises(BitstreamError):
@@ -196,7 +241,7 @@ def test_plain_packing_bytes():
 
 @pytest.mark.parametrize("bits", (1, 8, 10, 11, 16))
 def test_plain_packing_round_trip(bits):
-    codes = np.random.default_rng(bits).integers(0, 2 ** bits, (5, 13)).astype(np.int32)
+    codes = np.random.default_rng(bits).integers(0, 2**bits, (5, 13)).astype(np.int32)
     payload = pack(codes, bits)
     assert len(payload) == packed_size(5, 13, bits)
     np.testing.assert_array_equal(unpack(payload, 5, 13, bits), codes)
@@ -210,9 +255,20 @@ def test_padding_must_be_zero():
         unpack(b"\x00\x80", 1, 1, 10)
 
 
-@pytest.mark.parametrize("name, model", (("chunked", TINY), ("streaming", TINY), ("modelled", TINY),
-                                         ("continued", TINY), ("levelled", TINY), ("shaped", TINY),
-                                         ("shaped_live", TINY), ("shaped_stereo", TINY_STEREO), ("stereo", TINY_STEREO)))
+@pytest.mark.parametrize(
+    "name, model",
+    (
+        ("chunked", TINY),
+        ("streaming", TINY),
+        ("modelled", TINY),
+        ("continued", TINY),
+        ("levelled", TINY),
+        ("shaped", TINY),
+        ("shaped_live", TINY),
+        ("shaped_stereo", TINY_STEREO),
+        ("stereo", TINY_STEREO),
+    ),
+)
 def test_golden_files_decode_as_ever(name, model):
     data, _ = ecdc.read(GOLDEN / f"{name}.ecdc", model=model)
     expected = np.load(GOLDEN / f"{name}.npy")
@@ -220,8 +276,10 @@ def test_golden_files_decode_as_ever(name, model):
     np.testing.assert_allclose(data, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ("chunked", "streaming", "modelled", "continued", "levelled", "shaped", "shaped_live",
-                                  "shaped_stereo", "stereo"))
+@pytest.mark.parametrize(
+    "name",
+    ("chunked", "streaming", "modelled", "continued", "levelled", "shaped", "shaped_live", "shaped_stereo", "stereo"),
+)
 def test_golden_files_are_written_as_ever(name):
     """From its own packets and header, every byte of a golden file comes back."""
     original = (GOLDEN / f"{name}.ecdc").read_bytes()
@@ -231,8 +289,12 @@ def test_golden_files_are_written_as_ever(name):
     data = writer.start(tags[0] if tags else {})
     for packet in sections:
         if isinstance(packet, Packet):
-            data += writer.packet(packet.payload, packet.frames, key=packet.key, last=packet.last,
-                                  plain=packet.plain, scaled=packet.scaled)
+            data += writer.packet(
+                packet.payload,
+                packet.frames,
+                key=packet.key,
+                last=packet.last,
+                plain=packet.plain,
+                scaled=packet.scaled,
+            )
     assert data + writer.finish(sections[-1].samples) == original
-
-

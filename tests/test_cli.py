@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 import soundfile
-
 from conftest import GOLDEN, MUSIC, ROOT, TINY, TINY_STEREO, VOICE, check, ecdc, noise, si_snr
 
 
@@ -47,8 +46,12 @@ def test_a_file_and_a_pipe_give_the_same_bytes(tmp_path, source):
     assert (tmp_path / "b.ecdc").read_bytes() == packed.read_bytes()
     check(ecdc("decompress", packed, out))
     assert check(ecdc("decompress", "-", "-", input=packed.read_bytes())).stdout == out.read_bytes()
-    piped = subprocess.run(f"{sys.executable} -m ecdc compress -q - - < {source} | "
-                           f"{sys.executable} -m ecdc decompress -q - -", shell=True, capture_output=True, timeout=60)
+    piped = subprocess.run(
+        f"{sys.executable} -m ecdc compress -q - - < {source} | {sys.executable} -m ecdc decompress -q - -",
+        shell=True,
+        capture_output=True,
+        timeout=60,
+    )
     assert piped.stdout == out.read_bytes() and piped.stderr == b""
 
 
@@ -60,8 +63,7 @@ def test_derived_names(tmp_path, short_wav):
     check(ecdc("compress", "a.flac", "b.ogg", "--output-dir", "out", cwd=tmp_path))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.flac.ecdc", "b.ogg.ecdc"]
     check(ecdc("decompress", "out/a.flac.ecdc", "out/b.ogg.ecdc", cwd=tmp_path))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == \
-        ["a.flac", "a.flac.ecdc", "b.ogg.ecdc", "b.ogg.wav"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.flac", "a.flac.ecdc", "b.ogg.ecdc", "b.ogg.wav"]
     assert soundfile.info(tmp_path / "out" / "a.flac").format == "FLAC"
     refused = ecdc("decompress", "short.wav.ecdc", cwd=tmp_path)
     assert refused.returncode == 1 and b"short.wav is not written: it already exists: -f" in refused.stderr
@@ -125,10 +127,15 @@ def test_stereo_model(tmp_path):
 
 
 def test_output_formats(tmp_path, voice):
-    for name, options, subtype in (("a.wav", (), "PCM_16"), ("b.wav", ("--bits", "24"), "PCM_24"),
-                                   ("c.wav", ("--bits", "float"), "FLOAT"), ("d.flac", (), "PCM_16"),
-                                   ("e.flac", ("--bits", "24"), "PCM_24"), ("f.ogg", (), "VORBIS"),
-                                   ("g.mp3", (), "MPEG_LAYER_III")):
+    for name, options, subtype in (
+        ("a.wav", (), "PCM_16"),
+        ("b.wav", ("--bits", "24"), "PCM_24"),
+        ("c.wav", ("--bits", "float"), "FLOAT"),
+        ("d.flac", (), "PCM_16"),
+        ("e.flac", ("--bits", "24"), "PCM_24"),
+        ("f.ogg", (), "VORBIS"),
+        ("g.mp3", (), "MPEG_LAYER_III"),
+    ):
         check(ecdc("decompress", voice, tmp_path / name, *options))
         info = soundfile.info(tmp_path / name)
         assert (info.subtype, info.samplerate, info.channels, info.frames) == (subtype, 16000, 1, 113600)
@@ -164,8 +171,19 @@ def test_rescale(tmp_path):
     kept = check(ecdc("decompress", "-m", TINY, packed, tmp_path / "float.wav", "--bits", "float"))
     assert b"clipped" not in kept.stderr
     for source in (packed, "-"):
-        done = check(ecdc("decompress", "-m", TINY, "--rescale", source, "-f", "-o", tmp_path / "quiet.wav",
-                          **({"input": packed.read_bytes()} if source == "-" else {})))
+        done = check(
+            ecdc(
+                "decompress",
+                "-m",
+                TINY,
+                "--rescale",
+                source,
+                "-f",
+                "-o",
+                tmp_path / "quiet.wav",
+                **({"input": packed.read_bytes()} if source == "-" else {}),
+            )
+        )
         assert b"made quieter by" in done.stderr and b"clipped" not in done.stderr
         quiet, loud = (soundfile.read(tmp_path / name)[0] for name in ("quiet.wav", "float.wav"))
         assert 0.99 < np.abs(quiet).max() <= 1
@@ -202,14 +220,30 @@ def test_overhead_of_a_default_file(tmp_path):
     assert found["overhead_bytes"] / found["bytes"] < 0.01
 
 
-@pytest.mark.parametrize("arguments", (
-    ("compress", "--raw", "x"), ("compress", "--rate", "8000", "x"), ("compress", "-o", "y", "--output-dir", ".", "x"),
-    ("compress", "a", "b", "-o", "c"), ("compress", "-", "--output-dir", "."), ("compress", "a/x", "b/x", "--output-dir", "."),
-    ("compress", "-b", "much", "x"), ("compress", "-r", "44", "x"), ("decompress", "x", "-o", "y.m4a"),
-    ("decompress", "x", "-o", "y"), ("compress", "x", "."), ("decompress", "x", "-o", "."),
-    ("decompress", "x", "-o", "y.flac", "--bits", "float"), ("decompress", "x", "--format", "s16le"),
-    ("decompress", "x", "--native", "--rate", "8000"), ("decompress", "x", "--raw", "--bits", "16"),
-    ("decompress", "x", "--channels", "3"), ("compres", "x"), ("info", "--nonsense")))
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        ("compress", "--raw", "x"),
+        ("compress", "--rate", "8000", "x"),
+        ("compress", "-o", "y", "--output-dir", ".", "x"),
+        ("compress", "a", "b", "-o", "c"),
+        ("compress", "-", "--output-dir", "."),
+        ("compress", "a/x", "b/x", "--output-dir", "."),
+        ("compress", "-b", "much", "x"),
+        ("compress", "-r", "44", "x"),
+        ("decompress", "x", "-o", "y.m4a"),
+        ("decompress", "x", "-o", "y"),
+        ("compress", "x", "."),
+        ("decompress", "x", "-o", "."),
+        ("decompress", "x", "-o", "y.flac", "--bits", "float"),
+        ("decompress", "x", "--format", "s16le"),
+        ("decompress", "x", "--native", "--rate", "8000"),
+        ("decompress", "x", "--raw", "--bits", "16"),
+        ("decompress", "x", "--channels", "3"),
+        ("compres", "x"),
+        ("info", "--nonsense"),
+    ),
+)
 def test_usage_errors(arguments, tmp_path):
     done = ecdc(*arguments, cwd=tmp_path)
     assert done.returncode == 2 and b"Error: " in done.stderr and b"Traceback" not in done.stderr
@@ -225,8 +259,12 @@ def test_quiet_and_verbose(tmp_path, short_wav):
 
 @pytest.mark.parametrize("delay", (0, 0.003, 0.01, 1))
 def test_a_killed_command_leaves_nothing(tmp_path, delay):
-    process = subprocess.Popen([sys.executable, "-m", "ecdc", "compress", "-", "out.ecdc"], cwd=tmp_path,
-                               stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ecdc", "compress", "-", "out.ecdc"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdin.write(VOICE.read_bytes()[:100_000])
     process.stdin.flush()
     deadline = time.monotonic() + 60
@@ -259,4 +297,5 @@ def test_every_sample_format_can_be_named():
     """The options list them themselves, so that help needs no NumPy."""
     from ecdc.audio.pcm import FORMATS
     from ecdc.cli.options import SAMPLE_FORMATS
-    assert SAMPLE_FORMATS == tuple(FORMATS)
+
+    assert tuple(FORMATS) == SAMPLE_FORMATS

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from peers import CONFIGS, official_model
 
 from ecdc.codec.blocks import Block, Encoded
 from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.segments import Segmenter
 from ecdc.errors import EcdcError, ModelError
-from peers import CONFIGS, official_model
 
 LENGTHS = (1, 2, 319, 320, 321, 641, 2239, 2241, 6719, 6720, 24000, 47520, 47521, 48000, 96000)
 OFFICIAL_FAILS = 47720
@@ -128,7 +128,7 @@ def test_stream_equals_whole(models, length):
             np.testing.assert_array_equal(streamed, codes)
     decoder = codec.decoder_stream()
     if codec.config.segment is None:
-        blocks = [Block(codes[:, i:i + 3]) for i in range(0, codes.shape[1], 3)]
+        blocks = [Block(codes[:, i : i + 3]) for i in range(0, codes.shape[1], 3)]
     else:
         blocks = [Block(part.codes[0].numpy(), None if part.scale is None else part.scale.item()) for part in encoded]
     streamed = torch.cat([wave for block in blocks for wave in decoder.push(block)] + [decoder.flush()], dim=-1)
@@ -139,6 +139,7 @@ def test_parametrizations_are_folded():
     torch.manual_seed(0)
     conv = torch.nn.utils.parametrizations.weight_norm(torch.nn.ConvTranspose1d(6, 4, 8))
     from ecdc.codec.weights import fold_weight_norm
+
     folded = fold_weight_norm({f"x.{name}": tensor for name, tensor in conv.state_dict().items()})
     torch.testing.assert_close(folded["x.weight"], conv.weight.detach())
 
@@ -155,8 +156,15 @@ def test_fingerprint_tells_weights_and_configurations_apart():
     assert Codec.from_state(other, state).fingerprint != first
 
 
-@pytest.mark.parametrize("change", ({}, {"bottleneck_layers": 4}, {"causal": False, "bottleneck_layers": 2},
-                                    {"ratios": (4, 2), "kernel_size": 5, "n_residual_layers": 3}))
+@pytest.mark.parametrize(
+    "change",
+    (
+        {},
+        {"bottleneck_layers": 4},
+        {"causal": False, "bottleneck_layers": 2},
+        {"ratios": (4, 2), "kernel_size": 5, "n_residual_layers": 3},
+    ),
+)
 def test_a_decoder_remembers_as_long_as_it_says(change):
     torch.manual_seed(0)
     config = CodecConfig(n_filters=4, dimension=8, codebooks=1, norm="none", pad_mode="constant", lstm_layers=0)
@@ -180,10 +188,24 @@ def test_bandwidths():
     assert CONFIGS["official 32 kHz"].codebooks_for(2.2) == 4
 
 
-@pytest.mark.parametrize("change", (
-    {"ratios": ()}, {"n_filters": 0}, {"n_filters": 10 ** 9}, {"norm": "layer_norm"}, {"codebook_size": 1000},
-    {"pad_mode": "replicate"}, {"normalize": True}, {"norm": "time_group_norm"}, {"channels": 7},
-    {"sample_rate": "fast"}, {"bottleneck_layers": 9}, {"segment": 1e9}, {"activation": "ReLU"}))
+@pytest.mark.parametrize(
+    "change",
+    (
+        {"ratios": ()},
+        {"n_filters": 0},
+        {"n_filters": 10**9},
+        {"norm": "layer_norm"},
+        {"codebook_size": 1000},
+        {"pad_mode": "replicate"},
+        {"normalize": True},
+        {"norm": "time_group_norm"},
+        {"channels": 7},
+        {"sample_rate": "fast"},
+        {"bottleneck_layers": 9},
+        {"segment": 1e9},
+        {"activation": "ReLU"},
+    ),
+)
 def test_impossible_configurations(change):
     with pytest.raises(ModelError):
         CodecConfig.from_mapping(change)

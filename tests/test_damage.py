@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-
-import ecdc
 from conftest import GOLDEN, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as run
+
+import ecdc
 from ecdc.bitstream import StreamParser, StreamWriter
 from ecdc.errors import BitstreamError, EcdcError, ModelError
 
@@ -52,7 +52,7 @@ def test_random_damage_never_passes():
             if kind == 0:
                 damaged[position] = random.integers(0, 256)
             elif kind == 1:
-                del damaged[position:position + random.integers(1, 20)]
+                del damaged[position : position + random.integers(1, 20)]
             else:
                 damaged[position:position] = random.bytes(random.integers(1, 20))
         if damaged != data:
@@ -80,7 +80,7 @@ def rewritten(samples=None, header=None, payload=None) -> bytes:
 
 def test_lies_with_right_checksums():
     assert len(decode(rewritten())) == 13230
-    for samples in (1, 12000, 14000, 2 ** 62):
+    for samples in (1, 12000, 14000, 2**62):
         with pytest.raises(BitstreamError, match="its end promises"):
             decode(rewritten(samples))
     with pytest.raises(BitstreamError, match="cannot take"):
@@ -115,9 +115,18 @@ def test_models_that_the_reader_lacks(tmp_path):
         decode(chunked, tmp_path)
 
 
-@pytest.mark.parametrize("name, content", (
-    ("config.json", b"{"), ("config.json", b"[]"), ("config.json", b'{"ratios": 3}'), ("weights.safetensors", b""),
-    ("weights.safetensors", b"\xff" * 100), ("weights.safetensors", None), ("config.json", b"{}")))
+@pytest.mark.parametrize(
+    "name, content",
+    (
+        ("config.json", b"{"),
+        ("config.json", b"[]"),
+        ("config.json", b'{"ratios": 3}'),
+        ("weights.safetensors", b""),
+        ("weights.safetensors", b"\xff" * 100),
+        ("weights.safetensors", None),
+        ("config.json", b"{}"),
+    ),
+)
 def test_damaged_models(tmp_path, name, content):
     for file in TINY.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -128,13 +137,20 @@ def test_damaged_models(tmp_path, name, content):
 
 def test_absurd_sizes_are_not_allocated():
     """A header that promises 2^60 samples, and a packet that claims megabytes, in a process with little memory."""
-    absurd = rewritten(2 ** 60, {"samples": 2 ** 60, "packet_frames": 65536})
-    code = ("import io, sys, resource, ecdc; data = sys.stdin.buffer.read(); ecdc.load_model(sys.argv[1]);"
-            "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize();"
-            "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2);"
-            "ecdc.read(io.BytesIO(data), model=sys.argv[1])")
-    done = subprocess.run([sys.executable, "-c", code, TINY], input=absurd, capture_output=True, timeout=60,
-                          env={"OMP_NUM_THREADS": "1", "PATH": ""})
+    absurd = rewritten(2**60, {"samples": 2**60, "packet_frames": 65536})
+    code = (
+        "import io, sys, resource, ecdc; data = sys.stdin.buffer.read(); ecdc.load_model(sys.argv[1]);"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize();"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2);"
+        "ecdc.read(io.BytesIO(data), model=sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, TINY],
+        input=absurd,
+        capture_output=True,
+        timeout=60,
+        env={"OMP_NUM_THREADS": "1", "PATH": ""},
+    )
     assert b"BitstreamError" in done.stderr and b"MemoryError" not in done.stderr
 
 
@@ -177,8 +193,14 @@ def test_samples_that_are_no_numbers(tmp_path, value):
 
 def test_samples_that_are_no_audio(tmp_path):
     path = tmp_path / "out.ecdc"
-    for data, message in ((noise(0), "no samples"), (noise(100) * 32768, "divide them"), (noise(10, 3), "--downmix"),
-                          (np.zeros((2, 2, 2)), "shape"), (np.array(["a"]), "floats"), (np.zeros(5, "u1"), "floats")):
+    for data, message in (
+        (noise(0), "no samples"),
+        (noise(100) * 32768, "divide them"),
+        (noise(10, 3), "--downmix"),
+        (np.zeros((2, 2, 2)), "shape"),
+        (np.array(["a"]), "floats"),
+        (np.zeros(5, "u1"), "floats"),
+    ):
         with pytest.raises(ecdc.AudioError, match=message):
             ecdc.write(path, data, 24000, bandwidth=3, model=TINY)
     assert not path.exists()
@@ -189,15 +211,17 @@ def test_full_disk():
     assert done.returncode == 1 and b"No space left on device" in done.stderr and done.stderr.count(b"\n") == 1
     with open("/dev/full", "wb") as full:
         for command in (("compress", VOICE), ("decompress", "-m", TINY, GOLDEN / "chunked.ecdc")):
-            done = subprocess.run([sys.executable, "-m", "ecdc", *map(str, command), "-"], stdout=full,
-                                  stderr=subprocess.PIPE, timeout=60)
+            done = subprocess.run(
+                [sys.executable, "-m", "ecdc", *map(str, command), "-"], stdout=full, stderr=subprocess.PIPE, timeout=60
+            )
             assert done.returncode == 1 and b"No space left on device" in done.stderr
             assert done.stderr.count(b"\n") == 1
 
 
 def test_a_reader_that_goes_away():
-    with subprocess.Popen([sys.executable, "-m", "ecdc", "compress", VOICE, "-"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "ecdc", "compress", VOICE, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         process.stdout.close()
         error = process.stderr.read()
     assert error == b"" and process.returncode == -13

@@ -5,8 +5,8 @@ import shlex
 
 import click
 import pytest
-
 from conftest import ROOT
+
 from ecdc.cli.main import main
 
 README = (ROOT / "README.md").read_text()
@@ -15,19 +15,24 @@ STREAMS = (ROOT / "docs" / "STREAMS.md").read_text()
 
 
 def all_commands(group: click.Group = main) -> list[click.Command]:
-    return [each for command in group.commands.values()
-            for each in (command, *(all_commands(command) if isinstance(command, click.Group) else ()))]
+    return [
+        each
+        for command in group.commands.values()
+        for each in (command, *(all_commands(command) if isinstance(command, click.Group) else ()))
+    ]
 
 
 def commands() -> list[list[str]]:
     """Arguments of every `ecdc` in the shell blocks of README and docs, and in the commands' own help."""
-    text = "\n".join(re.findall(r"```\n(.*?)```", README + MODELS + STREAMS, re.S)) + "".join(c.help for c in all_commands())
+    text = "\n".join(re.findall(r"```\n(.*?)```", README + MODELS + STREAMS, re.S)) + "".join(
+        c.help for c in all_commands()
+    )
     found = []
     for line in text.splitlines():
         for part in line.split("|"):
             if re.match(r"\s*(bin/)?ecdc ", part):
                 words = shlex.split(part, comments=True)
-                words = words[:min((words.index(sign) for sign in "<>" if sign in words), default=None)]
+                words = words[: min((words.index(sign) for sign in "<>" if sign in words), default=None)]
                 found.append(words[1:])
     return found
 
@@ -49,6 +54,7 @@ def test_examples_parse(arguments, tmp_path, monkeypatch):
 def test_training_examples_parse(tmp_path, monkeypatch):
     from training.cli import main as train
     from training.evaluation.evaluate import main as evaluate
+
     monkeypatch.chdir(tmp_path)
     for folder in ("recordings", "corpus/24k", "corpus/heldout", "my"):
         (tmp_path / folder).mkdir(parents=True)
@@ -76,6 +82,7 @@ def test_first_block_is_the_two_commands():
 
 def test_every_public_name_is_documented():
     import ecdc
+
     for name in ecdc.__all__:
         assert getattr(ecdc, name).__doc__
     for command in all_commands():
@@ -83,9 +90,11 @@ def test_every_public_name_is_documented():
 
 
 def test_python_example_runs(tmp_path, monkeypatch):
-    import ecdc
-    from conftest import VOICE
     import soundfile
+    from conftest import VOICE
+
+    import ecdc
+
     monkeypatch.chdir(tmp_path)
     data, rate = soundfile.read(VOICE, frames=48000)
     ecdc.write("song.ecdc", data, rate)
@@ -96,6 +105,7 @@ def test_python_example_runs(tmp_path, monkeypatch):
 def test_transformers_example_runs(tmp_path, monkeypatch):
     """With random weights where the hub's cache would have the official ones."""
     from checkpoints import OFFICIAL, transformers_checkpoint
+
     snapshot = tmp_path / "models--facebook--encodec_24khz" / "snapshots" / "0"
     transformers_checkpoint(OFFICIAL["encodec_24khz"]).save_pretrained(snapshot)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))

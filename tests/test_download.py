@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 import torch
-
 from checkpoints import save_official
 from conftest import ROOT, check
 from conftest import ecdc as command
+
 from ecdc.models import download
 from ecdc.models.download import DownloadError, fetch
 from ecdc.models.known import KNOWN, Published
@@ -52,9 +52,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data) - first))
         self.end_headers()
         if behaviour == "cut":
-            self.wfile.write(data[first:first + 100_000])
+            self.wfile.write(data[first : first + 100_000])
         elif behaviour == "slow":
-            self.wfile.write(data[first:first + 100_000])
+            self.wfile.write(data[first : first + 100_000])
             self.wfile.flush()
             time.sleep(3)
         else:
@@ -134,10 +134,14 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
 
 
 def test_two_processes_at_once(server, tmp_path):
-    program = ("import sys; from ecdc.models.download import fetch; from ecdc.models.known import Published\n"
-               "print(fetch(Published(*sys.argv[1:])))")
-    both = [subprocess.Popen([sys.executable, "-c", program, FILE.name, HASH], cwd=ROOT, text=True,
-                             stdout=subprocess.PIPE) for _ in range(2)]
+    program = (
+        "import sys; from ecdc.models.download import fetch; from ecdc.models.known import Published\n"
+        "print(fetch(Published(*sys.argv[1:])))"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", program, FILE.name, HASH], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
     paths = {process.communicate(timeout=60)[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0] and server.asked == [None]
     (path,) = paths
@@ -148,18 +152,25 @@ def test_pull_installs_codec_and_language_model(server, tmp_path, monkeypatch):
     """Random weights, under the hashes that they have."""
     import contextlib
     import dataclasses
+
     _, path, lm_path = save_official(tmp_path, "encodec_48khz", lm=True)
     files = []
     for file in (path, lm_path):
         data = file.read_bytes()
         files.append(Published(f"{file.stem}-{hashlib.sha256(data).hexdigest()[:8]}.th"))
         server.content[files[-1].name] = data
-    monkeypatch.setitem(KNOWN, "encodec_48khz",
-                        dataclasses.replace(KNOWN["encodec_48khz"], codec=files[0], lm=files[1]))
+    monkeypatch.setitem(
+        KNOWN, "encodec_48khz", dataclasses.replace(KNOWN["encodec_48khz"], codec=files[0], lm=files[1])
+    )
     folder = pull_model("encodec_48khz", False, lambda name: contextlib.nullcontext(lambda done, total: None))
     check(command("models", "verify", "encodec_48khz"))
     assert sorted(file.name for file in folder.iterdir()) == [
-        "config.json", "exact_lm.safetensors", "float_lm.safetensors", "origin.json", "weights.safetensors"]
+        "config.json",
+        "exact_lm.safetensors",
+        "float_lm.safetensors",
+        "origin.json",
+        "weights.safetensors",
+    ]
     server.content.clear()
     with pytest.raises(DownloadError, match="404"):
         pull_model("encodec_48khz", True, lambda name: contextlib.nullcontext(lambda done, total: None))
@@ -171,7 +182,11 @@ def test_pull_installs_codec_and_language_model(server, tmp_path, monkeypatch):
 
 
 def test_nothing_is_fetched_unless_asked(server, tmp_path):
-    for arguments in (("models", "list"), ("models", "show", "ecdc_24khz"), ("compress", "-m", "encodec_24khz", "x.wav"),
-                      ("compress", "-r", "48", "x.wav")):
+    for arguments in (
+        ("models", "list"),
+        ("models", "show", "ecdc_24khz"),
+        ("compress", "-m", "encodec_24khz", "x.wav"),
+        ("compress", "-r", "48", "x.wav"),
+    ):
         command(*arguments, env={**os.environ, "HF_HUB_CACHE": str(tmp_path)})
     assert server.asked == []

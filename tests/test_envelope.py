@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import streams
 import torch
+from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_golden import changed
+from streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
 
 import ecdc
-import streams
-from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from ecdc.bitstream.sections import split_envelope
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.envelope import FLOOR, LEVELS, Shaper
-from ecdc.stream.decompressor import Decompressor
-from ecdc.stream.edit import cut, join, truncate
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
 from ecdc.entropy.payload import PayloadCoder
 from ecdc.errors import BitstreamError, EcdcError, ModelError
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import cut, join, truncate
 from ecdc.stream.repair import repair
-from make_golden import changed
-from streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
 from training.codec.losses import mel_distance
 
 RATE, BLOCK, HOP, BANDS = 24000, 25, 320, 24
@@ -49,7 +49,7 @@ def shaped(wave: np.ndarray, levels, sizes=()) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 2), st.integers(1, 6), st.integers(0, 2 ** 32), st.sampled_from((1, 3, LEVELS)))
+@given(st.integers(1, 2), st.integers(1, 6), st.integers(0, 2**32), st.sampled_from((1, 3, LEVELS)))
 def test_levels_come_back(channels, blocks, seed, spread):
     levels = np.random.default_rng(seed).integers(0, spread, (channels, blocks, BANDS)).astype(np.int32)
     data = encode_envelope(levels)
@@ -99,10 +99,11 @@ def test_what_is_right_stays_as_it_is():
 @pytest.mark.parametrize("path", (VOICE, MUSIC))
 def test_streams_are_closer_to_the_original(path):
     data, rate = soundfile.read(path, always_2d=True, dtype="float32")
-    wave = soxr.resample(data.mean(1), rate, RATE)[:10 * RATE].astype(np.float32)
+    wave = soxr.resample(data.mean(1), rate, RATE)[: 10 * RATE].astype(np.float32)
     codec = ecdc.load_model()
-    without, with_it = (packed(wave, model, 6.0, lm=False) for model in
-                        (changed(codec.folder, envelope_frames=None), codec))
+    without, with_it = (
+        packed(wave, model, 6.0, lm=False) for model in (changed(codec.folder, envelope_frames=None), codec)
+    )
     assert len(with_it) - len(without) < 550 / 8 * len(wave) / RATE
     tensor = torch.from_numpy(wave)[None, None]
     before, after = (torch.from_numpy(decoded(stream, None))[None, None] for stream in (without, with_it))
@@ -111,8 +112,12 @@ def test_streams_are_closer_to_the_original(path):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 90_000), st.lists(st.integers(0, 9000), max_size=30), st.lists(st.integers(0, 4000), max_size=30),
-       st.sampled_from(({}, {"lm": False, "packet_seconds": 1.4})))
+@given(
+    st.integers(1, 90_000),
+    st.lists(st.integers(0, 9000), max_size=30),
+    st.lists(st.integers(0, 4000), max_size=30),
+    st.sampled_from(({}, {"lm": False, "packet_seconds": 1.4})),
+)
 def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
     check_any_sizes(SHAPED, samples, in_sizes, out_sizes, **options)
 
@@ -135,7 +140,9 @@ def test_edited_streams_keep_their_envelopes():
     assert envelopes(twice.getvalue()) == 2 * envelopes(data)
     assert len(decoded(twice.getvalue())) == 2 * len(wave)
     with pytest.raises(EcdcError, match="envelope frames"):
-        join([io.BytesIO(data), io.BytesIO(packed(wave, ecdc.load_model(TINY), packet_seconds=2.0))], io.BytesIO(), TINY)
+        join(
+            [io.BytesIO(data), io.BytesIO(packed(wave, ecdc.load_model(TINY), packet_seconds=2.0))], io.BytesIO(), TINY
+        )
 
 
 @pytest.mark.parametrize("packet_seconds", (1.0, 5.0))
@@ -145,8 +152,9 @@ def test_a_stretch_is_exact(packet_seconds):
     assert header(data).envelope_frames == 12
     whole = decoded(data, None)
     for start in (0, 24000, 130_000, 240_000, 244_000, 300_000, 479_000):
-        np.testing.assert_allclose(decoded(data, None, start=start, frames=30_000), whole[start:start + 30_000],
-                                   rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            decoded(data, None, start=start, frames=30_000), whole[start : start + 30_000], rtol=0, atol=1e-6
+        )
 
 
 def test_what_is_lost_is_concealed_in_its_place():
@@ -155,9 +163,9 @@ def test_what_is_lost_is_concealed_in_its_place():
     wave = np.concatenate([*decompressor.push(damaged(data, 3)), *decompressor.finish()], axis=1)[0]
     assert decompressor.lost.seconds == pytest.approx(1, abs=0.02) and len(wave) == len(whole)
     # The last block before the gap has no other to run its gains to.
-    np.testing.assert_allclose(wave[:int(2.8 * RATE)], whole[:int(2.8 * RATE)], atol=1e-6)
-    np.testing.assert_allclose(wave[int(3.4 * RATE):4 * RATE], 0, atol=1e-6)
-    np.testing.assert_allclose(wave[int(4.7 * RATE):], whole[int(4.7 * RATE):], atol=0.1 * np.abs(whole).max())
+    np.testing.assert_allclose(wave[: int(2.8 * RATE)], whole[: int(2.8 * RATE)], atol=1e-6)
+    np.testing.assert_allclose(wave[int(3.4 * RATE) : 4 * RATE], 0, atol=1e-6)
+    np.testing.assert_allclose(wave[int(4.7 * RATE) :], whole[int(4.7 * RATE) :], atol=0.1 * np.abs(whole).max())
 
 
 @pytest.mark.parametrize("lm", (False, True))
@@ -165,7 +173,7 @@ def test_a_repaired_stream_has_silence_without_an_envelope(lm):
     data, target = packed(band_noise(8)[0], packet_seconds=1.0, lm=lm), io.BytesIO()
     repair(io.BytesIO(damaged(data, 3)), target, TINY)
     kept = envelopes(data)
-    assert envelopes(target.getvalue()) == kept[:3] + [None] + kept[4:]
+    assert envelopes(target.getvalue()) == [*kept[:3], None, *kept[4:]]
     assert len(decoded(target.getvalue())) == 8 * RATE
 
 
@@ -175,9 +183,11 @@ def test_silence_is_silent():
     wave = np.concatenate([np.zeros(10 * RATE, np.float32), band_noise(2)[0]])
     levels = measured(np.zeros((1, RATE), np.float32))
     assert (levels == 0).all() and encode_envelope(levels) == b""
-    without, with_it = (decoded(packed(wave, model, 3.0, lm=False), None)[:10 * RATE] for model in
-                        (changed(codec.folder, envelope_frames=None), codec))
-    assert np.abs(with_it[RATE:9 * RATE]).max() <= 0.1 * np.abs(without[RATE:9 * RATE]).max()
+    without, with_it = (
+        decoded(packed(wave, model, 3.0, lm=False), None)[: 10 * RATE]
+        for model in (changed(codec.folder, envelope_frames=None), codec)
+    )
+    assert np.abs(with_it[RATE : 9 * RATE]).max() <= 0.1 * np.abs(without[RATE : 9 * RATE]).max()
 
 
 def golden(name: str, payload, envelope_frames: int = BLOCK) -> bytes:
@@ -186,18 +196,25 @@ def golden(name: str, payload, envelope_frames: int = BLOCK) -> bytes:
 
 
 def test_without_levels_a_stream_is_as_it_was():
-    np.testing.assert_allclose(decoded(golden("streaming", lambda payload: b"\0" + payload)),
-                               ecdc.read(GOLDEN / "streaming.ecdc", model=TINY)[0], atol=1e-6)
+    np.testing.assert_allclose(
+        decoded(golden("streaming", lambda payload: b"\0" + payload)),
+        ecdc.read(GOLDEN / "streaming.ecdc", model=TINY)[0],
+        atol=1e-6,
+    )
 
 
-@pytest.mark.parametrize("name, payload, model, message", (
-    ("streaming", lambda payload: b"", TINY, "too short for its envelope"),
-    ("streaming", lambda payload: b"\x7f" + payload[:9], TINY, "too short for its envelope"),
-    ("streaming", lambda payload: b"\x80\x00" + payload, TINY, "impossible form"),
-    ("streaming", lambda payload: b"\x05" + b"\xff" * 4 + payload[:-4], TINY, "damaged"),
-    ("streaming", lambda payload: b"\x65" + bytes(99) + b"\1" + payload, TINY, "damaged"),
-    ("streaming", lambda payload: payload, TINY, "damaged"),
-    ("stereo", lambda payload: b"\x05" + bytes(4) + payload[4:], TINY_STEREO, "damaged")))
+@pytest.mark.parametrize(
+    "name, payload, model, message",
+    (
+        ("streaming", lambda payload: b"", TINY, "too short for its envelope"),
+        ("streaming", lambda payload: b"\x7f" + payload[:9], TINY, "too short for its envelope"),
+        ("streaming", lambda payload: b"\x80\x00" + payload, TINY, "impossible form"),
+        ("streaming", lambda payload: b"\x05" + b"\xff" * 4 + payload[:-4], TINY, "damaged"),
+        ("streaming", lambda payload: b"\x65" + bytes(99) + b"\1" + payload, TINY, "damaged"),
+        ("streaming", lambda payload: payload, TINY, "damaged"),
+        ("stereo", lambda payload: b"\x05" + bytes(4) + payload[4:], TINY_STEREO, "damaged"),
+    ),
+)
 def test_envelopes_that_make_no_sense(name, payload, model, message):
     with pytest.raises(BitstreamError, match=message):
         decoded(golden(name, payload), model)
@@ -210,9 +227,17 @@ def test_lengths_of_blocks_that_make_no_sense(frames):
 
 
 def test_only_where_it_is_possible():
-    assert CodecConfig(pad_mode="constant", envelope_frames=25).canonical() == CodecConfig(pad_mode="constant").canonical()
-    for wrong in ({"envelope_frames": 3}, {"pad_mode": "reflect"}, {"sample_rate": 4000},
-                  {"ratios": (8, 5)}, {"causal": False}, {"causal": False, "segment": 0.1003}):
+    assert (
+        CodecConfig(pad_mode="constant", envelope_frames=25).canonical() == CodecConfig(pad_mode="constant").canonical()
+    )
+    for wrong in (
+        {"envelope_frames": 3},
+        {"pad_mode": "reflect"},
+        {"sample_rate": 4000},
+        {"ratios": (8, 5)},
+        {"causal": False},
+        {"causal": False, "segment": 0.1003},
+    ):
         with pytest.raises(ModelError, match="envelope_frames"):
             CodecConfig(**{"pad_mode": "constant", "envelope_frames": 25, **wrong})
     with pytest.raises(BitstreamError, match="official cannot have"):

@@ -4,22 +4,22 @@ import io
 
 import numpy as np
 import pytest
+import streams
 import torch
+from conftest import GOLDEN, TINY, TINY_STEREO, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import ecdc
-import streams
-from conftest import GOLDEN, TINY, TINY_STEREO, noise, si_snr
-from ecdc.bitstream import Header
-from ecdc.codec.envelope import LEVELS, Shaper
-from ecdc.stream.decompressor import Decompressor
-from ecdc.stream.edit import cut, truncate
-from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
-from ecdc.errors import BitstreamError
-from ecdc.stream.repair import repair
 from make_golden import changed
 from streams import band_noise, check_any_sizes, damaged, decoded, header, packets
+
+import ecdc
+from ecdc.bitstream import Header
+from ecdc.codec.envelope import LEVELS, Shaper
+from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
+from ecdc.errors import BitstreamError
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import cut, truncate
+from ecdc.stream.repair import repair
 
 RATE, HOP, BANDS, PACKET = 24000, 320, 24, 8
 SHAPED = changed(TINY, envelope_frames=12)
@@ -45,7 +45,9 @@ def test_blocks_are_no_longer_than_packets(seconds, frames):
 
 
 def test_segments_wait_anyway():
-    made = header(streams.packed(changed(TINY_STEREO, envelope_frames=33), noise(96_000, 2).T, 3.0, live=True, lm=False))
+    made = header(
+        streams.packed(changed(TINY_STEREO, envelope_frames=33), noise(96_000, 2).T, 3.0, live=True, lm=False)
+    )
     assert made.envelope_frames == 33 and not made.prompt
 
 
@@ -72,7 +74,9 @@ def test_samples_are_a_frame_late_and_have_the_levels_asked_for():
     shaper, given_samples = Shaper(SHAPED.config, PACKET, prompt=True), 0
     shaper.expect(other.shape[1], wanted)
     for index in range(20):
-        given_samples += shaper.push(torch.from_numpy(other[:, index * PACKET * HOP:(index + 1) * PACKET * HOP])).shape[1]
+        given_samples += shaper.push(
+            torch.from_numpy(other[:, index * PACKET * HOP : (index + 1) * PACKET * HOP])
+        ).shape[1]
         assert given_samples == ((index + 1) * PACKET - 1) * HOP
     before, after = (np.abs(measured(wave) - wanted) for wave in (other, shaped(other, wanted)))
     assert before.mean() > 2 and after.mean() < 0.6
@@ -81,8 +85,12 @@ def test_samples_are_a_frame_late_and_have_the_levels_asked_for():
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(1, 60_000), st.lists(st.integers(0, 9000), max_size=30), st.lists(st.integers(0, 4000), max_size=30),
-       st.sampled_from(({}, {"lm": False, "packet_seconds": 0.3})))
+@given(
+    st.integers(1, 60_000),
+    st.lists(st.integers(0, 9000), max_size=30),
+    st.lists(st.integers(0, 4000), max_size=30),
+    st.sampled_from(({}, {"lm": False, "packet_seconds": 0.3})),
+)
 def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
     check_any_sizes(SHAPED, samples, in_sizes, out_sizes, live=True, **options)
 
@@ -90,9 +98,14 @@ def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
 def test_live_sound_is_nearly_that_of_a_file():
     codec, wave = ecdc.load_model(), band_noise(6)[0]
     wanted = measured(wave[None])
-    plain, live, file = (np.abs(measured(decoded(data, None)[None]) - wanted).mean() for data in (
-        packed(wave, changed(codec.folder, envelope_frames=None), lm=False), packed(wave, codec, lm=False),
-        packed(wave, codec, lm=False, live=False)))
+    plain, live, file = (
+        np.abs(measured(decoded(data, None)[None]) - wanted).mean()
+        for data in (
+            packed(wave, changed(codec.folder, envelope_frames=None), lm=False),
+            packed(wave, codec, lm=False),
+            packed(wave, codec, lm=False, live=False),
+        )
+    )
     assert live < 0.6 * plain and live < file + 0.1
 
 
@@ -103,12 +116,14 @@ def test_edited_streams_keep_their_envelopes():
     assert lower.getvalue() == packed(wave, codec, 1.5)
     whole = decoded(data, None)
     for first in (0, 30_000, 123_456, 200_000):
-        np.testing.assert_allclose(decoded(data, None, start=first, frames=9_000), whole[first:first + 9_000], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            decoded(data, None, start=first, frames=9_000), whole[first : first + 9_000], rtol=0, atol=1e-6
+        )
     cut(io.BytesIO(data), part := io.BytesIO(), 6, 4)
     later = decoded(part.getvalue(), None)
     start = next(packet.position for packet in packets(data)[1:] if packet.key) * HOP
     # It begins without what came before.
-    np.testing.assert_allclose(later[RATE:4 * RATE], whole[start + RATE:start + 4 * RATE], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(later[RATE : 4 * RATE], whole[start + RATE : start + 4 * RATE], rtol=0, atol=1e-6)
 
 
 def test_after_a_loss_envelopes_are_left_out_until_a_key_packet():
@@ -120,7 +135,11 @@ def test_after_a_loss_envelopes_are_left_out_until_a_key_packet():
     wave = np.concatenate([*decompressor.push(damaged(data, 20)), *decompressor.finish()], axis=1)[0]
     assert len(wave) == len(whole) and decompressor.lost.seconds == pytest.approx(PACKET * HOP / RATE)
     key = next(packet.position for packet in packets(data)[1:] if packet.key) * HOP
-    sure, bared, after = slice(0, 19 * PACKET * HOP), slice(30 * PACKET * HOP, key - 3 * HOP), slice(key + RATE // 2, None)
+    sure, bared, after = (
+        slice(0, 19 * PACKET * HOP),
+        slice(30 * PACKET * HOP, key - 3 * HOP),
+        slice(key + RATE // 2, None),
+    )
     np.testing.assert_allclose(wave[sure], whole[sure], rtol=0, atol=1e-6)
     np.testing.assert_allclose(wave[bared], bare[bared], rtol=0, atol=1e-5)
     np.testing.assert_allclose(wave[after], whole[after], rtol=0, atol=1e-6)

@@ -4,21 +4,21 @@ import io
 
 import numpy as np
 import pytest
+import streams
 import torch
+from conftest import GOLDEN, TINY_STEREO
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import streams
-from conftest import GOLDEN, TINY_STEREO
-from ecdc.bitstream.sections import split_envelope
-from ecdc.codec.envelope import Meter
-from ecdc.stream.decompressor import Decompressor
-from ecdc.stream.edit import join
-from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
-from ecdc.entropy.payload import PayloadCoder
 from make_golden import changed
 from streams import band_noise, damaged, header, packets, rewritten
 from test_properties import decompressed
+
+from ecdc.bitstream.sections import split_envelope
+from ecdc.codec.envelope import Meter
+from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
+from ecdc.entropy.payload import PayloadCoder
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import join
 
 BLOCK = 33
 SHAPED_STEREO = changed(TINY_STEREO, envelope_frames=BLOCK)
@@ -46,8 +46,11 @@ def packed(samples: int, sizes=(), **options) -> bytes:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.one_of(st.integers(1, 200_000), st.sampled_from(NEAR_ENDS)),
-       st.lists(st.integers(0, 30_000), max_size=20), st.lists(st.integers(0, 4000), max_size=30))
+@given(
+    st.one_of(st.integers(1, 200_000), st.sampled_from(NEAR_ENDS)),
+    st.lists(st.integers(0, 30_000), max_size=20),
+    st.lists(st.integers(0, 4000), max_size=30),
+)
 def test_any_sizes_of_segments_give_the_same(samples, in_sizes, out_sizes):
     whole = packed(samples, packet_seconds=2.0)
     assert header(whole).envelope_frames == BLOCK
@@ -70,8 +73,10 @@ def test_segments_have_the_levels_of_the_original():
     coder = PayloadCoder(SHAPED_STEREO.config, 2, None, BLOCK)
     levels = np.concatenate([block.envelope for blocks in coder.decode(packets(data)) for block in blocks], axis=1)
     assert levels.shape == (2, 18, 28)
-    after, before = (measured(decoded(stream)) for stream in
-                     (data, rewritten(data, lambda payload: b"\0" + split_envelope(payload)[1])))
+    after, before = (
+        measured(decoded(stream))
+        for stream in (data, rewritten(data, lambda payload: b"\0" + split_envelope(payload)[1]))
+    )
     assert np.abs(after - levels).mean() < 0.5 * np.abs(before - levels).mean()
 
 
@@ -85,7 +90,7 @@ def test_joined_segments_begin_anew_off_the_grid(first, second):
     assert 0 <= ends - first < 320
     alone = decoded(packed(first))
     # The last block's gains may run to those of what follows.
-    np.testing.assert_allclose(data[:first - 25_000], alone[:first - 25_000], atol=1e-6)
+    np.testing.assert_allclose(data[: first - 25_000], alone[: first - 25_000], atol=1e-6)
     assert np.isfinite(data).all() and np.abs(data[ends:]).max() < 2 * np.abs(decoded(packed(second))).max()
 
 
@@ -93,7 +98,7 @@ def test_a_stretch_of_segments_is_exact():
     data = packed(700_000, packet_seconds=2.0)
     whole = decoded(data)
     for start in (0, 90_000, 95_040, 190_500, 400_000, 690_000):
-        np.testing.assert_allclose(decoded(data, start=start, frames=9000), whole[start:start + 9000], atol=1e-6)
+        np.testing.assert_allclose(decoded(data, start=start, frames=9000), whole[start : start + 9000], atol=1e-6)
 
 
 def test_lost_segments_are_silent():

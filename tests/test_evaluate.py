@@ -9,17 +9,18 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-
 from conftest import MUSIC, ROOT, VOICE
+
 from training.evaluation.evaluate import _scored
-from training.evaluation.tables import means, table
 from training.evaluation.peers import Coder, ecdc_coder
 from training.evaluation.scores import aligned, score
-
+from training.evaluation.tables import means, table
 
 # These come with the extra `training` alone, as they need a C compiler.
-needs_scores = pytest.mark.skipif(not all(map(importlib.util.find_spec, ("visqol", "pesq", "pystoi"))),
-                                  reason="needs ViSQOL, PESQ and STOI: bin/setup training")
+needs_scores = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("visqol", "pesq", "pystoi"))),
+    reason="needs ViSQOL, PESQ and STOI: bin/setup training",
+)
 
 
 @needs_scores
@@ -52,6 +53,7 @@ def test_aligned_keeps_the_length_for_any_delay():
 
 def test_coder_reports_the_files_real_size(tmp_path):
     import ecdc
+
     size, wave, rate = ecdc_coder(None, 6.0).run(VOICE)
     data, original_rate = soundfile.read(VOICE, dtype="float32")
     ecdc.write(tmp_path / "a.ecdc", data, original_rate, bandwidth=6)
@@ -59,9 +61,11 @@ def test_coder_reports_the_files_real_size(tmp_path):
 
 
 def test_means_and_table():
-    rows = [{"category": "music", "coder": "a 6", "kbps": 5.0, "visqol": 3.0},
-            {"category": "music", "coder": "a 6", "kbps": 7.0, "visqol": 4.0},
-            {"category": "music", "coder": "b 6", "kbps": 1.0}]
+    rows = [
+        {"category": "music", "coder": "a 6", "kbps": 5.0, "visqol": 3.0},
+        {"category": "music", "coder": "a 6", "kbps": 7.0, "visqol": 4.0},
+        {"category": "music", "coder": "b 6", "kbps": 1.0},
+    ]
     assert means(rows) == {("music", "a 6"): {"kbps": 6.0, "visqol": 3.5}, ("music", "b 6"): {"kbps": 1.0}}
     assert table(rows).splitlines()[2] == "| music | a 6 | 6.00 | 3.50 |  |  |  |  |"
 
@@ -70,8 +74,8 @@ def test_means_and_table():
 def test_all_are_given_and_compared_with_the_same_audio(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal((96000, 2)), 48000)
     wanted = [("ecdc", None, 1.5, False)]
-    own, = _scored((wanted, tmp_path / "a.wav", "sound", 24000, True))
-    full, = _scored((wanted, tmp_path / "a.wav", "sound", 48000, True))
+    (own,) = _scored((wanted, tmp_path / "a.wav", "sound", 24000, True))
+    (full,) = _scored((wanted, tmp_path / "a.wav", "sound", 48000, True))
     # What a model of 24 kHz leaves out counts at 48 kHz alone.
     assert full["mel"] > own["mel"] + 5 and full["visqol"] < own["visqol"]
     assert own["kbps"] == pytest.approx(full["kbps"], rel=0.05)
@@ -82,8 +86,8 @@ def test_all_are_given_and_compared_with_the_same_audio(tmp_path, monkeypatch):
         return path.stat().st_size, *given[-1]
 
     monkeypatch.setattr("training.evaluation.evaluate._coder", lambda wanted: Coder("copy", copy))
-    mono, = _scored(([()], tmp_path / "a.wav", "sound", 24000, True))
-    stereo, = _scored(([()], tmp_path / "a.wav", "sound", 32000, False))
+    (mono,) = _scored(([()], tmp_path / "a.wav", "sound", 24000, True))
+    (stereo,) = _scored(([()], tmp_path / "a.wav", "sound", 32000, False))
     assert [(wave.shape, rate) for wave, rate in given] == [((48000, 1), 24000), ((64000, 2), 32000)]
     assert mono["visqol"] > 4.5 and stereo["mel"] < 0.01 and stereo["kbps"] == pytest.approx(2 * 32 * 32, rel=0.01)
 
@@ -93,18 +97,37 @@ def test_command_writes_table_csv_and_plot(tmp_path):
     (tmp_path / "in" / "music").mkdir(parents=True)
     wave, rate = soundfile.read(MUSIC, frames=48000, always_2d=True)
     soundfile.write(tmp_path / "in" / "music" / "a.wav", wave, rate)
-    arguments = [sys.executable, "-m", "training.evaluation.evaluate", str(tmp_path / "in"), "-o", str(tmp_path / "out"),
-                 "--bandwidths", "1.5,12", "--mp3", "", "--processes", "1"]
+    arguments = [
+        sys.executable,
+        "-m",
+        "training.evaluation.evaluate",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--bandwidths",
+        "1.5,12",
+        "--mp3",
+        "",
+        "--processes",
+        "1",
+    ]
     done = subprocess.run([*arguments, "--opus", "", "--best"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert [line.split("|")[2].strip() for line in done.stdout.splitlines()[2:]] == \
-        ["ecdc 1.5", "ecdc 12", "ecdc best 1.5", "ecdc best 12"]
+    assert [line.split("|")[2].strip() for line in done.stdout.splitlines()[2:]] == [
+        "ecdc 1.5",
+        "ecdc 12",
+        "ecdc best 1.5",
+        "ecdc best 12",
+    ]
     with open(tmp_path / "out" / "scores.csv") as file:
         low, high, _, best_high = csv.DictReader(file)
     assert float(best_high["kbps"]) < float(high["kbps"]) and float(best_high["si_snr"]) > float(high["si_snr"])
     assert float(low["kbps"]) < float(high["kbps"]) and float(low["mel"]) > float(high["mel"])
     assert (tmp_path / "out" / "quality.png").stat().st_size > 1000
-    done = subprocess.run([*arguments, "--opus", "6"], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "PATH": str(tmp_path)})
-    assert done.returncode == 1 and done.stderr == \
-        "evaluate: opusenc is not installed: install opus-tools, or leave that codec out\n"
+    done = subprocess.run(
+        [*arguments, "--opus", "6"], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PATH": str(tmp_path)}
+    )
+    assert (
+        done.returncode == 1
+        and done.stderr == "evaluate: opusenc is not installed: install opus-tools, or leave that codec out\n"
+    )

@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from conftest import GOLDEN, MUSIC, ROOT, TINY, VOICE
+from oracle import Oracle
+from peers import official_language_model
 
 import ecdc
-from conftest import GOLDEN, MUSIC, ROOT, TINY, VOICE
 from ecdc.audio.convert import Resampler, map_channels
 from ecdc.audio.reader import open_audio
 from ecdc.codec.codec import Codec
@@ -20,8 +22,6 @@ from ecdc.entropy.model_coder import ModelCoder
 from ecdc.entropy.range_coder import RangeDecoder, RangeEncoder
 from ecdc.errors import BitstreamError, ModelError
 from ecdc.models import language_model, load_model
-from oracle import Oracle
-from peers import official_language_model
 
 
 def real_codes(codec: Codec, n_codebooks: int) -> np.ndarray:
@@ -59,26 +59,26 @@ def all_counts(model: LanguageModel, codes: np.ndarray, step: int) -> np.ndarray
     context, rows = model.start(1, len(codes), codes.shape[1]), []
     tokens = np.concatenate([np.zeros((len(codes), 1), np.int64), 1 + codes], axis=1)[None]
     for first in range(0, codes.shape[1], step):
-        part = codes[:, first:first + step]
-        hidden = model.advance(tokens[:, :, first:first + part.shape[1]], context)[0]
+        part = codes[:, first : first + step]
+        hidden = model.advance(tokens[:, :, first : first + part.shape[1]], context)[0]
         rows.append(model.counts(hidden, part.T))
     return np.concatenate(rows)
 
 
 def test_step_by_step_equals_many_at_once(modelled):
     model, codes = modelled
-    codes = codes[:, 300:300 + min(model.max_frames, 400)]
+    codes = codes[:, 300 : 300 + min(model.max_frames, 400)]
     expected = all_counts(model, codes, 1)
     for step in (7, 128, 400):
         np.testing.assert_array_equal(all_counts(model, codes, step), expected)
-    assert (expected == np.floor(expected)).all() and expected.min() >= 1 and expected.max() < 2 ** 24
+    assert (expected == np.floor(expected)).all() and expected.min() >= 1 and expected.max() < 2**24
 
 
 def test_equals_the_int64_oracle(modelled):
     """Longer than the tiny model's window, and with two frames of the bundled one, which is slow here."""
     model, codes = modelled
     frames = 45 if model.window < 45 else 3
-    codes = codes[:, 200:200 + frames]
+    codes = codes[:, 200 : 200 + frames]
     oracle = Oracle(model.config, model.tensors)
     ours = all_counts(model, codes, frames)
     previous = [0] * len(codes)
@@ -91,14 +91,14 @@ def test_equals_the_int64_oracle(modelled):
 def test_batches_give_the_same_bytes(modelled, count):
     model, codes = modelled
     lengths = np.linspace(20, min(50, model.max_frames), count).astype(int)
-    batch = [codes[:, 10 * index:10 * index + length] for index, length in enumerate(lengths)]
+    batch = [codes[:, 10 * index : 10 * index + length] for index, length in enumerate(lengths)]
     coder = ModelCoder(model, len(codes))
     payloads = coder.encode_batch(batch)
     assert payloads == [coder.encode(part, key=True) for part in batch]
     for group in ([payloads], [[payload] for payload in payloads]):
         decoded = []
         for part in group:
-            decoded += coder.decode_batch(part, lengths[len(decoded):len(decoded) + len(part)].tolist())
+            decoded += coder.decode_batch(part, lengths[len(decoded) : len(decoded) + len(part)].tolist())
         assert all(np.array_equal(*pair) for pair in zip(decoded, batch))
 
 
@@ -120,10 +120,13 @@ def test_continuing_packets_keep_their_context(modelled):
 
 
 SETTINGS = (
-    {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"},
+    {"OMP_NUM_THREADS": "1"},
+    {"OMP_NUM_THREADS": "2"},
+    {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"},
     {"ATEN_CPU_CAPABILITY": "default", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F"},
     {"ATEN_CPU_CAPABILITY": "avx2", "OPENBLAS_CORETYPE": "Haswell"},
-    {"ATEN_CPU_CAPABILITY": "avx512", "OPENBLAS_CORETYPE": "Nehalem"}, {"OPENBLAS_CORETYPE": "Sandybridge"},
+    {"ATEN_CPU_CAPABILITY": "avx512", "OPENBLAS_CORETYPE": "Nehalem"},
+    {"OPENBLAS_CORETYPE": "Sandybridge"},
     {"MKL_CBWR": "COMPATIBLE", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "OPENBLAS_CORETYPE": "SkylakeX"},
     {"ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Zen"},
 )
@@ -135,9 +138,18 @@ def test_the_same_bytes_under_all_settings(tmp_path, bundled):
     np.save(tmp_path / "codes.npy", codes[:, 500:680])
     digests = set()
     for index, setting in enumerate(SETTINGS):
-        done = subprocess.run([sys.executable, ROOT / "tests" / "exact_run.py", "ecdc_24khz", tmp_path / "codes.npy",
-                               str((1, 3, 16)[index % 3])], env={**os.environ, **setting}, capture_output=True,
-                              timeout=120)
+        done = subprocess.run(
+            [
+                sys.executable,
+                ROOT / "tests" / "exact_run.py",
+                "ecdc_24khz",
+                tmp_path / "codes.npy",
+                str((1, 3, 16)[index % 3]),
+            ],
+            env={**os.environ, **setting},
+            capture_output=True,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stderr.decode()
         digests.add(done.stdout)
     assert len(digests) == 1
@@ -147,14 +159,18 @@ def test_the_same_bytes_under_all_settings(tmp_path, bundled):
 def test_golden_streams_are_coded_as_ever(name):
     """The codes in a golden stream, coded again, give its payloads: to the byte, on any machine."""
     from ecdc.bitstream import Packet, StreamParser
+
     parser = StreamParser()
     packets = [part for part in parser.push((GOLDEN / f"{name}.ecdc").read_bytes()) if isinstance(part, Packet)]
     model = language_model(load_model(TINY))
     assert parser.header.entropy_fingerprint == model.fingerprint and not any(packet.plain for packet in packets)
     decoder, encoder = ModelCoder(model, 4), ModelCoder(model, 4)
     for packet in packets:
-        codes = decoder.decode_batch([packet.payload], [packet.frames])[0] if packet.key else \
-            decoder.decode(packet.payload, packet.frames)
+        codes = (
+            decoder.decode_batch([packet.payload], [packet.frames])[0]
+            if packet.key
+            else decoder.decode(packet.payload, packet.frames)
+        )
         assert encoder.encode(codes, packet.key) == packet.payload
     assert {packet.key for packet in packets} == ({True, False} if name == "continued" else {True})
 
@@ -170,7 +186,7 @@ def test_the_float_model_is_the_official_one():
         expected, _, _ = official(previous)
         states, offset, steps = None, 0, []
         for frame in range(60):
-            step, states, offset = official(previous[..., frame:frame + 1], states, offset)
+            step, states, offset = official(previous[..., frame : frame + 1], states, offset)
             steps.append(step)
         log = ours.log_probabilities(ours.hidden(previous), codes).permute(0, 3, 1, 2)
     torch.testing.assert_close(log, expected.log(), rtol=0, atol=1e-4)
@@ -217,7 +233,7 @@ def test_weights_are_exact_integers_in_float64(modelled):
         for linear in (layer.qkv, layer.out, layer.up, layer.down):
             assert linear.weight.dtype == np.float64 and (linear.weight == np.rint(linear.weight)).all()
             # The largest partial sum there can be, whatever comes in.
-            assert np.abs(linear.weight).sum(0).max() * max(32767, layer.activation.max()) < 2 ** 53
+            assert np.abs(linear.weight).sum(0).max() * max(32767, layer.activation.max()) < 2**53
         assert (layer.activation == np.rint(layer.activation)).all()
 
 
@@ -244,8 +260,9 @@ def test_a_stream_names_its_language_model(tmp_path):
             (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(ModelError, match="coded with the language model [0-9a-f]{16}, but tiny_24khz here has none"):
         ecdc.read(GOLDEN / "modelled.ecdc", model=tmp_path)
-    np.testing.assert_array_equal(ecdc.read(GOLDEN / "chunked.ecdc", model=tmp_path)[0],
-                                  ecdc.read(GOLDEN / "chunked.ecdc", model=TINY)[0])
+    np.testing.assert_array_equal(
+        ecdc.read(GOLDEN / "chunked.ecdc", model=tmp_path)[0], ecdc.read(GOLDEN / "chunked.ecdc", model=TINY)[0]
+    )
 
 
 def test_payloads_that_are_nonsense(tiny):

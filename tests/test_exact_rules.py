@@ -6,20 +6,64 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import ROOT
 
 EXACT_PATH = ("exact.py", "language_model.py", "model_coder.py", "range_coder.py")
 ALLOWED = {
     # containers and integers
-    "ndarray", "zeros", "empty", "ones", "array", "arange", "stack", "concatenate", "ascontiguousarray", "frombuffer",
-    "int16", "int32", "int64", "uint32", "float64",
+    "ndarray",
+    "zeros",
+    "empty",
+    "ones",
+    "array",
+    "arange",
+    "stack",
+    "concatenate",
+    "ascontiguousarray",
+    "frombuffer",
+    "int16",
+    "int32",
+    "int64",
+    "uint32",
+    "float64",
     # rounded correctly, or no arithmetic at all
-    "floor", "sqrt", "subtract", "minimum", "maximum", "clip", "where",
+    "floor",
+    "sqrt",
+    "subtract",
+    "minimum",
+    "maximum",
+    "clip",
+    "where",
 }
-FORBIDDEN = {"exp", "exp2", "log", "log2", "tanh", "erf", "pow", "power", "softmax", "gelu", "rsqrt", "reciprocal",
-             "layer_norm", "mean", "var", "std", "sum", "einsum", "dot", "float32", "float16", "cumsum", "fma",
-             "addmm", "torch", "scipy", "math"}
+FORBIDDEN = {
+    "exp",
+    "exp2",
+    "log",
+    "log2",
+    "tanh",
+    "erf",
+    "pow",
+    "power",
+    "softmax",
+    "gelu",
+    "rsqrt",
+    "reciprocal",
+    "layer_norm",
+    "mean",
+    "var",
+    "std",
+    "sum",
+    "einsum",
+    "dot",
+    "float32",
+    "float16",
+    "cumsum",
+    "fma",
+    "addmm",
+    "torch",
+    "scipy",
+    "math",
+}
 
 
 @pytest.mark.parametrize("name", EXACT_PATH)
@@ -53,11 +97,19 @@ print(convert(model.eval(), 100).fingerprint.hex())
 CONVERTED = "9ff6f7bc9438137a"
 
 
-@pytest.mark.parametrize("variables", (
-    {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}, {"ATEN_CPU_CAPABILITY": "default"},
-    {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3", "MKL_CBWR": "COMPATIBLE"}), ids=str)
+@pytest.mark.parametrize(
+    "variables",
+    (
+        {"OMP_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "2"},
+        {"ATEN_CPU_CAPABILITY": "default"},
+        {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3", "MKL_CBWR": "COMPATIBLE"},
+    ),
+    ids=str,
+)
 def test_an_imported_language_model_is_the_same_everywhere(variables):
     """Its integers define streams: neither another machine nor a later version may change one of them."""
-    done = subprocess.run([sys.executable, "-c", CONVERT], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, **variables})
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERT], capture_output=True, text=True, cwd=ROOT, env={**os.environ, **variables}
+    )
     assert done.stdout.strip() == CONVERTED, done.stderr

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-import ecdc
 import streams
 from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
-from ecdc.codec.config import CodecConfig
-from ecdc.codec.level import scale_for
-from ecdc.stream.decompressor import Decompressor
-from ecdc.stream.edit import cut, join, truncate
-from ecdc.errors import BitstreamError, ModelError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from make_golden import changed
 from streams import damaged, decoded, packets, rewritten
 from test_properties import decompressed
+
+import ecdc
+from ecdc.codec.config import CodecConfig
+from ecdc.codec.level import scale_for
+from ecdc.errors import BitstreamError, ModelError
+from ecdc.stream.decompressor import Decompressor
+from ecdc.stream.edit import cut, join, truncate
 
 RATE = 24000
 TINY_LEVELLED = changed(TINY, target_peak=0.6)
@@ -32,21 +32,33 @@ def packed(wave: np.ndarray, codec=TINY_LEVELLED, bandwidth: float = 3.0, **opti
 
 def exponents(data: bytes) -> list[int]:
     """Halvings (below 0: doublings) of each packet."""
-    return [int.from_bytes(packet.payload[:1], "little", signed=True) if packet.scaled else 0 for packet in packets(data)]
+    return [
+        int.from_bytes(packet.payload[:1], "little", signed=True) if packet.scaled else 0 for packet in packets(data)
+    ]
 
 
 @pytest.fixture(scope="module", params=(VOICE, MUSIC), ids=("voice", "music"))
 def sound(request) -> np.ndarray:
     """Six seconds at 24 kHz, peak 0.9."""
     data, rate = soundfile.read(request.param, always_2d=True, dtype="float32")
-    data = soxr.resample(data.mean(1), rate, RATE)[:6 * RATE]
+    data = soxr.resample(data.mean(1), rate, RATE)[: 6 * RATE]
     return (data * (0.9 / np.abs(data).max())).astype(np.float32)
 
 
 def test_scales_are_powers_of_two_that_bring_the_peak_near_the_target():
     config = CodecConfig(target_peak=0.6)
-    assert [scale_for(peak, config) for peak in (0.6, 0.31, 0.3, 0.61, 1.0, 1.2, 40.0, 0.001, 1e-9, 0.0)] == \
-        [None, None, 0.5, 2, 2, 2, 128, 1 / 256, 1 / 256, None]
+    assert [scale_for(peak, config) for peak in (0.6, 0.31, 0.3, 0.61, 1.0, 1.2, 40.0, 0.001, 1e-9, 0.0)] == [
+        None,
+        None,
+        0.5,
+        2,
+        2,
+        2,
+        128,
+        1 / 256,
+        1 / 256,
+        None,
+    ]
     assert scale_for(0.001, CodecConfig()) is None
 
 
@@ -73,8 +85,12 @@ def test_a_level_is_held_through_pauses_and_falls_at_once():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 60_000), st.lists(st.integers(0, 9000), max_size=30), st.lists(st.integers(0, 4000), max_size=30),
-       st.sampled_from(({}, {"lm": False, "packet_seconds": 1.4}, {"live": True, "packet_seconds": 0.1})))
+@given(
+    st.integers(1, 60_000),
+    st.lists(st.integers(0, 9000), max_size=30),
+    st.lists(st.integers(0, 4000), max_size=30),
+    st.sampled_from(({}, {"lm": False, "packet_seconds": 1.4}, {"live": True, "packet_seconds": 0.1})),
+)
 def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
     wave = noise(samples)[:, 0] * np.exp(-np.arange(samples) / 6000).astype(np.float32)
     whole = packed(wave, **options)
@@ -84,7 +100,9 @@ def test_any_sizes_give_the_same(samples, in_sizes, out_sizes, options):
 
 def changing() -> np.ndarray:
     """Eleven seconds, each at another level; the loudest is held for five."""
-    return noise(11 * RATE)[:, 0] * np.repeat([0, 0.01, 0.1, 1, 8, 1, 0.5, 0, 0.02, 0.02, 0.02], RATE).astype(np.float32)
+    return noise(11 * RATE)[:, 0] * np.repeat([0, 0.01, 0.1, 1, 8, 1, 0.5, 0, 0.02, 0.02, 0.02], RATE).astype(
+        np.float32
+    )
 
 
 @pytest.mark.parametrize("options", ({"packet_seconds": 1.0}, {"packet_seconds": 1.0, "lm": False}))
@@ -105,8 +123,9 @@ def test_a_stretch_has_the_levels_of_the_whole():
     data = packed(changing(), codec, 3.0, packet_seconds=1.0, lm=False)
     whole = decoded(data, None)
     for start in (24000, 30000, 71999, 72000, 200_000):
-        np.testing.assert_allclose(decoded(data, None, start=start, frames=30_000), whole[start:start + 30_000],
-                                   rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            decoded(data, None, start=start, frames=30_000), whole[start : start + 30_000], rtol=0, atol=1e-6
+        )
 
 
 def test_what_is_concealed_is_as_loud_as_what_was_before():
@@ -114,7 +133,7 @@ def test_what_is_concealed_is_as_loud_as_what_was_before():
     decompressor = Decompressor(TINY, recover=True)
     wave = np.concatenate([*decompressor.push(damaged(data, 1)), *decompressor.finish()], axis=1)[0]
     assert decompressor.lost.seconds == pytest.approx(1, abs=0.02)
-    assert 0 < np.abs(wave[RATE:2 * RATE]).max() < 3 * np.abs(wave[:RATE]).max()
+    assert 0 < np.abs(wave[RATE : 2 * RATE]).max() < 3 * np.abs(wave[:RATE]).max()
 
 
 def rescaled(name: str, payload) -> bytes:
@@ -122,13 +141,17 @@ def rescaled(name: str, payload) -> bytes:
     return rewritten((GOLDEN / f"{name}.ecdc").read_bytes(), payload, scaled=True)
 
 
-@pytest.mark.parametrize("name, payload, model, message", (
-    ("streaming", lambda payload: b"\0" + payload, TINY, "scale is impossible"),
-    ("streaming", lambda payload: b"\x21" + payload, TINY, "scale is impossible"),
-    ("streaming", lambda payload: b"\x80" + payload, TINY, "scale is impossible"),
-    ("streaming", lambda payload: b"", TINY, "scale is impossible"),
-    ("streaming", lambda payload: payload, TINY, "damaged"),
-    ("stereo", lambda payload: b"\1" + payload, TINY_STEREO, "knows nothing of")))
+@pytest.mark.parametrize(
+    "name, payload, model, message",
+    (
+        ("streaming", lambda payload: b"\0" + payload, TINY, "scale is impossible"),
+        ("streaming", lambda payload: b"\x21" + payload, TINY, "scale is impossible"),
+        ("streaming", lambda payload: b"\x80" + payload, TINY, "scale is impossible"),
+        ("streaming", lambda payload: b"", TINY, "scale is impossible"),
+        ("streaming", lambda payload: payload, TINY, "damaged"),
+        ("stereo", lambda payload: b"\1" + payload, TINY_STEREO, "knows nothing of"),
+    ),
+)
 def test_scales_that_make_no_sense(name, payload, model, message):
     with pytest.raises(BitstreamError, match=message):
         decoded(rescaled(name, payload), model)

@@ -7,20 +7,22 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-
-import ecdc
 from conftest import MUSIC, VOICE, check
 from conftest import ecdc as command
+
+import ecdc
 from ecdc.audio.wav import wav_header
 
 
 def pipeline(*options: str) -> tuple[subprocess.Popen, subprocess.Popen]:
     """compress | decompress to raw PCM."""
     run = [sys.executable, "-m", "ecdc"]
-    encoder = subprocess.Popen([*run, "compress", "--live", *options, "-q", "-", "-"], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
-    decoder = subprocess.Popen([*run, "decompress", "-q", "--raw", "-", "-"], stdin=encoder.stdout,
-                               stdout=subprocess.PIPE)
+    encoder = subprocess.Popen(
+        [*run, "compress", "--live", *options, "-q", "-", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    decoder = subprocess.Popen(
+        [*run, "decompress", "-q", "--raw", "-", "-"], stdin=encoder.stdout, stdout=subprocess.PIPE
+    )
     encoder.stdout.close()
     return encoder, decoder
 
@@ -34,7 +36,7 @@ def test_samples_come_before_the_input_ends(options):
     # What is not yet out may wait for a whole packet, its last frame and the resamplers: 0.6 s with packets of 0.5 s.
     early = decoder.stdout.read(2 * int(0.4 * rate))
     assert len(early) == 2 * int(0.4 * rate) and encoder.poll() is None
-    encoder.stdin.write(data[rate:2 * rate].tobytes())
+    encoder.stdin.write(data[rate : 2 * rate].tobytes())
     encoder.stdin.close()
     decoded = np.frombuffer(early + decoder.stdout.read(), "<i2")
     assert (encoder.wait(60), decoder.wait(60)) == (0, 0)
@@ -45,8 +47,9 @@ def test_samples_come_before_the_input_ends(options):
 
 def compressed(path, rate: int, samples: int, *options: str) -> bytes:
     data, _ = soundfile.read(path, frames=samples, dtype="int16")
-    return check(command("compress", "--live", *options, "-", "-",
-                         input=wav_header("s16le", rate, 1, None) + data.tobytes())).stdout
+    return check(
+        command("compress", "--live", *options, "-", "-", input=wav_header("s16le", rate, 1, None) + data.tobytes())
+    ).stdout
 
 
 def test_a_file_and_a_pipe_give_the_same_packets(tmp_path):

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import ROOT, VOICE
+from streams import decoded, packed
+from tiny_training import audio, causal  # noqa: F401 (fixtures)
 
 import ecdc
-from conftest import ROOT, VOICE
 from ecdc.entropy.convert import convert
 from ecdc.entropy.float_model import FloatLanguageModel
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.errors import EcdcError
 from ecdc.models import language_model
 from ecdc.models.registry import LANGUAGE_MODEL
-from streams import decoded, packed
-from tiny_training import audio, causal  # noqa: F401 (fixtures)
-from training.data.crops import Crops, scan
 from training.codec.export import export_codec
-from training.lm.trainer import LmSettings, train_lm
+from training.codec.trainer import train
+from training.data.crops import Crops, scan
 from training.lm.codes import collect
 from training.lm.start import float_state
-from training.codec.trainer import train
+from training.lm.trainer import LmSettings, train_lm
 
 
 def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
@@ -34,16 +34,26 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
     for inner in (False, True):
         folder = tmp_path / f"mine-{inner}"
         export_codec(run, folder, "mine")
-        train_lm(folder, [audio], tmp_path / f"lm-{inner}.pt",
-                 LmSettings(steps=2, batch=1, processes=1, hours=0.01, inner=inner))
+        train_lm(
+            folder,
+            [audio],
+            tmp_path / f"lm-{inner}.pt",
+            LmSettings(steps=2, batch=1, processes=1, hours=0.01, inner=inner),
+        )
         assert abs(float(re.search(r"exact form: (\S+) %", capsys.readouterr().err)[1])) < 1
         data, _ = soundfile.read(VOICE, frames=24000, dtype="float32")
-        with_it, without = (packed(ecdc.load_model(folder), data[None], 1.2, nearest=True, lm=lm) for lm in (True, False))
+        with_it, without = (
+            packed(ecdc.load_model(folder), data[None], 1.2, nearest=True, lm=lm) for lm in (True, False)
+        )
         assert with_it != without and np.array_equal(decoded(with_it, folder), decoded(without, folder))
     first = language_model(ecdc.load_model(folder))
     shutil.copytree(folder, tmp_path / "further")
-    train_lm(tmp_path / "further", [audio], tmp_path / "further.pt",
-             LmSettings(steps=1, batch=1, processes=1, hours=0.01, start=str(folder), rate=0.0))
+    train_lm(
+        tmp_path / "further",
+        [audio],
+        tmp_path / "further.pt",
+        LmSettings(steps=1, batch=1, processes=1, hours=0.01, start=str(folder), rate=0.0),
+    )
     further = LanguageModel.load(tmp_path / "further" / LANGUAGE_MODEL)
     assert further.config == first.config and "inner" in further.tensors
     for name, tensor in first.tensors.items():
@@ -60,7 +70,9 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
 
 def stop_at(said: bytes, *arguments) -> None:
     """Start a training command, and send SIGTERM once it has said this."""
-    process = subprocess.Popen([sys.executable, "-m", "training", *map(str, arguments)], cwd=ROOT, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *map(str, arguments)], cwd=ROOT, stderr=subprocess.PIPE
+    )
     heard = b""
     while said not in heard and (more := process.stderr.read(1)):
         heard += more
@@ -73,8 +85,21 @@ def test_stopped_language_model_goes_on(causal, audio, tmp_path):
     train(causal, tmp_path / "run")
     folder, state = tmp_path / "mine", tmp_path / "lm.pt"
     export_codec(tmp_path / "run", folder, "mine")
-    stop_at(b"bits a code", "lm", folder, "--audio", audio, "--state", state, "--hours", "0.02", "--batch", "1",
-            "--steps", "100000")
+    stop_at(
+        b"bits a code",
+        "lm",
+        folder,
+        "--audio",
+        audio,
+        "--state",
+        state,
+        "--hours",
+        "0.02",
+        "--batch",
+        "1",
+        "--steps",
+        "100000",
+    )
     done = torch.load(state, weights_only=True)["step"]
     assert 0 < done < 100000 and not (folder / LANGUAGE_MODEL).exists()
     train_lm(folder, [audio], state, LmSettings(steps=done + 1, batch=1, processes=1))
@@ -92,10 +117,12 @@ def test_stopped_collection_of_codes_goes_on(causal, audio, tmp_path):
     # As after a kill while only one of them had saved.
     torch.save(made[1][:0], parts[1])
     hours = 20 * (len(made[0]) + 1) / 3600
-    assert collect(folder, Crops(scan([audio], tmp_path / "lm.index"), 24000, 1), tmp_path / "lm.codes", hours, 2, 0, None)
+    assert collect(
+        folder, Crops(scan([audio], tmp_path / "lm.index"), 24000, 1), tmp_path / "lm.codes", hours, 2, 0, None
+    )
     codes = torch.load(tmp_path / "lm.codes", weights_only=True)
     assert len(codes) == 2 * len(made[0]) + 2 and not any(part.exists() for part in parts)
-    torch.testing.assert_close(codes[:len(made[0])], made[0], rtol=0, atol=0)
+    torch.testing.assert_close(codes[: len(made[0])], made[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("inner", [False, True])

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import soxr
 import torch
-
 from conftest import VOICE
+
 from training.codec.balancer import Balancer
 from training.codec.losses import mel_filters, mel_loss, si_snr
 from training.codec.similarity import similarity_loss
@@ -57,7 +57,7 @@ def test_similarity_is_what_visqol_finds():
 
 def test_balancer_gives_each_loss_its_share():
     output = torch.randn(2, 1, 50, requires_grad=True)
-    losses = {"small": 1e-4 * output.square().sum(), "large": 1e4 * (output ** 3).sum()}
+    losses = {"small": 1e-4 * output.square().sum(), "large": 1e4 * (output**3).sum()}
     gradient = Balancer().gradient(losses, {"small": 3.0, "large": 1.0}, output)
     small, large = output.detach(), output.detach().square()
     expected = 0.75 * small / small.flatten(1).norm(dim=1).mean() + 0.25 * large / large.flatten(1).norm(dim=1).mean()

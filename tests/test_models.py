@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import load_file, save_file
-
-import ecdc
 from checkpoints import OFFICIAL, official_checkpoint, save_official, transformers_checkpoint
 from conftest import VOICE, check
 from conftest import ecdc as command
+from safetensors.torch import load_file, save_file
+from test_codec import assert_same_codes
+
+import ecdc
 from ecdc.codec.segments import Segmenter
 from ecdc.errors import EcdcError, ModelError
 from ecdc.models.conformance import RECORDING, VALUES, check_conformance
 from ecdc.models.importing import import_model
 from ecdc.models.names import official_state
 from ecdc.models.store import installed
-from test_codec import assert_same_codes
 
 LENGTHS = (1, 319, 320, 480, 2240, 6720, 24000, 47521, 48000, 100_003)
 
@@ -40,8 +40,12 @@ def audio(config, length: int) -> torch.Tensor:
 
 
 def parametrized(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.replace("weight_g", "parametrizations.weight.original0")
-            .replace("weight_v", "parametrizations.weight.original1"): tensor for name, tensor in state.items()}
+    return {
+        name.replace("weight_g", "parametrizations.weight.original0").replace(
+            "weight_v", "parametrizations.weight.original1"
+        ): tensor
+        for name, tensor in state.items()
+    }
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -59,8 +63,9 @@ def test_official_package_is_the_oracle(name, tmp_path):
             with torch.no_grad():
                 expected = model.encode(wave)
                 encoded = codec.encode(wave, codec.config.codebooks_for(bandwidth))
-                for part, (codes, scale), ours in zip([*segmenter.push(wave), *segmenter.flush()], expected, encoded,
-                                                      strict=True):
+                for part, (codes, scale), ours in zip(
+                    [*segmenter.push(wave), *segmenter.flush()], expected, encoded, strict=True
+                ):
                     assert_same_codes(codec, part if scale is None else part / scale, ours.codes[0], codes[0])
                 same = [part._replace(codes=codes) for part, (codes, _) in zip(encoded, expected)]
                 decoded = model.decode(expected)
@@ -80,7 +85,7 @@ def test_a_minute_is_the_official_minute(name, tmp_path):
     ours, _ = ecdc.read(tmp_path / "minute.ecdc", always_2d=True)
     model.set_target_bandwidth(12.0)
     with torch.no_grad():
-        expected = model.decode(model.encode(wave))[0, :, :wave.shape[2]].numpy().T
+        expected = model.decode(model.encode(wave))[0, :, : wave.shape[2]].numpy().T
     # Where an exact tie of two codes fell otherwise, the sound differs for some frames.
     differing = (np.abs(ours - expected) > 1e-4).any(1).mean()
     assert ours.shape == expected.shape and differing < 0.01
@@ -108,13 +113,15 @@ def test_transformers_is_the_oracle(name, form, tmp_path):
             encoded = codec.encode(wave)
             segmenter, expected = Segmenter(codec.config), list(theirs.audio_codes)
             if theirs.last_frame_pad_length:
-                expected[-1] = expected[-1][..., :-theirs.last_frame_pad_length]
-            for part, codes, scale, ours in zip([*segmenter.push(wave), *segmenter.flush()], expected,
-                                                theirs.audio_scales, encoded, strict=True):
+                expected[-1] = expected[-1][..., : -theirs.last_frame_pad_length]
+            for part, codes, scale, ours in zip(
+                [*segmenter.push(wave), *segmenter.flush()], expected, theirs.audio_scales, encoded, strict=True
+            ):
                 assert_same_codes(codec, part if scale is None else part / scale, ours.codes[0], codes[0])
             same = [part._replace(codes=codes) for part, codes in zip(encoded, expected)]
-            decoded = model.decode(theirs.audio_codes, theirs.audio_scales,
-                                   last_frame_pad_length=theirs.last_frame_pad_length)[0]
+            decoded = model.decode(
+                theirs.audio_codes, theirs.audio_scales, last_frame_pad_length=theirs.last_frame_pad_length
+            )[0]
         torch.testing.assert_close(codec.decode(same), decoded, rtol=0, atol=1e-4)
 
 
@@ -132,7 +139,11 @@ def test_every_layout_is_the_same_model(tmp_path):
     for name, content in layouts.items():
         torch.save(content, tmp_path / f"{name}.th")
     save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / "tensors.safetensors")
-    paths = [*(tmp_path / f"{name}.th" for name in layouts), tmp_path / "tensors.safetensors", tmp_path / "transformers"]
+    paths = [
+        *(tmp_path / f"{name}.th" for name in layouts),
+        tmp_path / "tensors.safetensors",
+        tmp_path / "transformers",
+    ]
     fingerprints = {ecdc.load_model(import_model(path)).fingerprint for path in paths}
     assert len(fingerprints) == 1
     assert set(installed()) == {"original", "parametrized", "training", "tensors", "transformers"}
@@ -143,9 +154,9 @@ def _as_transformers(official: dict[str, torch.Tensor], model) -> dict[str, torc
     names = {}
     for theirs in model.state_dict():
         if not theirs.endswith(("inited", "cluster_size", "embed_avg")):
-            (name,) = official_state({"encoder.layers.0.conv.bias": torch.zeros(1), theirs: torch.zeros(1)},
-                                     OFFICIAL["encodec_24khz"]).keys() - {"encoder.model.0.conv.conv.bias"} \
-                or ("encoder.model.0.conv.conv.bias",)
+            (name,) = official_state(
+                {"encoder.layers.0.conv.bias": torch.zeros(1), theirs: torch.zeros(1)}, OFFICIAL["encodec_24khz"]
+            ).keys() - {"encoder.model.0.conv.conv.bias"} or ("encoder.model.0.conv.conv.bias",)
             names[theirs] = official[name]
     return names
 
@@ -160,7 +171,7 @@ def test_padding_never_leaks_into_codes(tmp_path):
         batch = torch.full((len(lengths), codec.config.channels, max(lengths)), 0.7)
         mask = torch.zeros(len(lengths), max(lengths))
         for row, wave in enumerate(waves):
-            batch[row, :, :wave.shape[2]], mask[row, :wave.shape[2]] = wave[0], 1
+            batch[row, :, : wave.shape[2]], mask[row, : wave.shape[2]] = wave[0], 1
         together = codec.encode(batch, 4, padding_mask=mask)
         decoded = codec.decode(together)
         for row, wave in enumerate(waves):
@@ -171,8 +182,8 @@ def test_padding_never_leaks_into_codes(tmp_path):
                 assert torch.equal(part.codes[row, :, :frames], expected)
                 assert not part.codes[row, :, frames:].any()
             own = codec.decode(alone)[0]
-            assert torch.equal(decoded[row, :, :own.shape[1]], own)
-            assert not decoded[row, :, own.shape[1]:].any()
+            assert torch.equal(decoded[row, :, : own.shape[1]], own)
+            assert not decoded[row, :, own.shape[1] :].any()
     for wrong in (mask.flip(1), mask[:, :-1], torch.zeros_like(mask)):
         with pytest.raises(EcdcError):
             codec.encode(batch, 4, padding_mask=wrong)
@@ -196,7 +207,7 @@ def test_hub_cache_is_found_without_network(tmp_path):
 
 
 def test_commands(tmp_path, home):
-    model, path, lm_path = save_official(tmp_path, "encodec_48khz", lm=True)
+    _model, path, lm_path = save_official(tmp_path, "encodec_48khz", lm=True)
     assert b"installed in" in check(command("models", "import", path)).stderr
     again = command("models", "import", path)
     assert again.returncode == 1 and b"installed already" in again.stderr
@@ -207,7 +218,9 @@ def test_commands(tmp_path, home):
     shown = check(command("models", "show", "encodec_48khz")).stdout.decode()
     codec = ecdc.load_model("encodec_48khz")
     assert codec.fingerprint.hex() in shown and "time_group_norm" in shown and path.name in shown
-    assert f"codec {codec.fingerprint.hex()}, as installed" in check(command("models", "verify", "other")).stderr.decode()
+    assert (
+        f"codec {codec.fingerprint.hex()}, as installed" in check(command("models", "verify", "other")).stderr.decode()
+    )
     stereo = tmp_path / "s.wav"
     soundfile.write(stereo, audio(codec.config, 100_000)[0].T.numpy(), 48000)
     check(command("compress", stereo, "-m", "encodec_48khz", tmp_path / "s.ecdc"))
@@ -219,12 +232,17 @@ def test_commands(tmp_path, home):
     assert own.shape == searched.shape == (100_000, 2) and np.array_equal(own, other)
     check(command("models", "remove", "encodec_48khz"))
     gone = command("decompress", tmp_path / "s.ecdc", "-o", tmp_path / "x.wav")
-    assert gone.returncode == 1 and b"ecdc models pull encodec_48khz" in gone.stderr and not (tmp_path / "x.wav").exists()
-    for arguments, message in ((("show", "nothing"), b"no model nothing"), (("remove", "ecdc_24khz"), b"no model"),
-                               (("import", path, "--name", "ecdc_24khz"), b"comes with the package"),
-                               (("import", path, "--name", "../x"), b"no name for a model"),
-                               (("import", lm_path, "--name", "gone"), b"no model gone is installed"),
-                               (("import", VOICE), b"cannot be read as a checkpoint")):
+    assert (
+        gone.returncode == 1 and b"ecdc models pull encodec_48khz" in gone.stderr and not (tmp_path / "x.wav").exists()
+    )
+    for arguments, message in (
+        (("show", "nothing"), b"no model nothing"),
+        (("remove", "ecdc_24khz"), b"no model"),
+        (("import", path, "--name", "ecdc_24khz"), b"comes with the package"),
+        (("import", path, "--name", "../x"), b"no name for a model"),
+        (("import", lm_path, "--name", "gone"), b"no model gone is installed"),
+        (("import", VOICE), b"cannot be read as a checkpoint"),
+    ):
         done = command("models", *arguments)
         assert done.returncode == 1 and message in done.stderr and done.stderr.count(b"\n") == 1, done.stderr
     assert set(installed()) == set()
@@ -249,9 +267,18 @@ def test_what_cannot_be_imported(tmp_path, home):
     for name, values in folders.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(values))
-    messages = {"evil.th": "for safety", "shape.th": "not published", "extra.th": "do not fit", "missing.th": "do not fit",
-                "numbers.th": "no state dict", "encodec_24khz-d7cc33bc.th": "its SHA-256 is", "cut.th": "cannot be read",
-                "empty": "model_type is None", "other": "'dac'", "no weights": "none of model.safetensors"}
+    messages = {
+        "evil.th": "for safety",
+        "shape.th": "not published",
+        "extra.th": "do not fit",
+        "missing.th": "do not fit",
+        "numbers.th": "no state dict",
+        "encodec_24khz-d7cc33bc.th": "its SHA-256 is",
+        "cut.th": "cannot be read",
+        "empty": "model_type is None",
+        "other": "'dac'",
+        "no weights": "none of model.safetensors",
+    }
     for name, message in messages.items():
         with pytest.raises(ModelError, match=message):
             import_model(tmp_path / name)

@@ -7,16 +7,16 @@ import subprocess
 import sys
 import time
 
+import fuzz
 import numpy as np
 import pytest
 import soundfile
+from checkpoints import OFFICIAL, official_checkpoint
+from conftest import TINY, TINY_STEREO, VOICE, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ecdc
-import fuzz
-from checkpoints import OFFICIAL, official_checkpoint
-from conftest import TINY, TINY_STEREO, VOICE, noise
 from ecdc.audio.wav import wav_header
 from ecdc.bitstream.sections import pack_section
 from ecdc.codec.codec import Codec
@@ -31,7 +31,9 @@ def pieces(data, sizes, axis_length: int):
     """`data` cut into these sizes, the rest in one."""
     position = 0
     for size in sizes:
-        yield data[..., position:position + size] if isinstance(data, np.ndarray) else data[position:position + size]
+        yield (
+            data[..., position : position + size] if isinstance(data, np.ndarray) else data[position : position + size]
+        )
         position += size
     if position < axis_length:
         yield data[..., position:] if isinstance(data, np.ndarray) else data[position:]
@@ -50,8 +52,13 @@ def decompressed(data: bytes, sizes, model) -> np.ndarray:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(sorted(MODELS)), st.integers(1, 50_000), SIZES, SIZES,
-       st.sampled_from(({}, {"lm": False}, {"live": True, "packet_seconds": 0.1}, {"live": True, "lm": False})))
+@given(
+    st.sampled_from(sorted(MODELS)),
+    st.integers(1, 50_000),
+    SIZES,
+    SIZES,
+    st.sampled_from(({}, {"lm": False}, {"live": True, "packet_seconds": 0.1}, {"live": True, "lm": False})),
+)
 def test_any_sizes_give_the_same(kind, samples, in_sizes, out_sizes, options):
     model, channels = MODELS[kind]
     codec, wave = ecdc.load_model(model), noise(samples, channels).T
@@ -80,6 +87,7 @@ def test_any_sizes_with_the_official_architecture(samples, in_sizes, out_sizes):
 
 def as_tensor(wave: np.ndarray):
     import torch
+
     return torch.from_numpy(np.ascontiguousarray(wave))
 
 
@@ -96,7 +104,7 @@ def test_a_stream_cut_anywhere_is_an_error(kind, where, sizes):
     model, channels = MODELS[kind]
     data = compressed(ecdc.load_model(model), noise(20_000, channels).T, [])
     with pytest.raises(BitstreamError, match="cut off|empty"):
-        decompressed(data[:int(where * (len(data) - 1))], sizes, model)
+        decompressed(data[: int(where * (len(data) - 1))], sizes, model)
 
 
 def test_some_thousand_mutations():
@@ -116,25 +124,29 @@ def soak_input(seconds: int) -> bytes:
 
 
 def start(*arguments: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "ecdc", *arguments, "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "ecdc", *arguments, "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
 
 
 @pytest.mark.slow
 def test_an_hour_through_pipes(tmp_path):
     """Written in random sizes, with pauses; the same bytes as from a file, the exact length out."""
     import threading
+
     data = soak_input(3600)
     (tmp_path / "hour.wav").write_bytes(data)
     encoder = start("compress", "--no-lm", "-", "-")
-    decoder = subprocess.Popen([sys.executable, "-m", "ecdc", "decompress", "-q", "-", "-"], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+    decoder = subprocess.Popen(
+        [sys.executable, "-m", "ecdc", "decompress", "-q", "-", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     random, packed = np.random.default_rng(0), bytearray()
 
     def feed() -> None:
         position = 0
         while position < len(data):
             size = int(random.integers(1, 200_000))
-            encoder.stdin.write(data[position:position + size])
+            encoder.stdin.write(data[position : position + size])
             position += size
             if random.random() < 0.01:
                 time.sleep(0.05)
@@ -173,6 +185,7 @@ def test_killed_at_a_random_moment(tmp_path, seed):
             to_pipe.stdin.write(data)
         except BrokenPipeError:
             pass
+
     threading.Thread(target=feed, daemon=True).start()
     time.sleep(random.uniform(3, 6))
     for process in (to_file, to_pipe):
@@ -184,6 +197,7 @@ def test_killed_at_a_random_moment(tmp_path, seed):
         assert ecdc.info(tmp_path / "in.wav.ecdc").duration == 300
     if to_pipe.wait(30) != 0 and len(piped) > 5000:
         from ecdc.stream.repair import repair
+
         fixed = io.BytesIO()
         repair(io.BytesIO(piped), fixed)
         whole, _ = ecdc.read(io.BytesIO(fixed.getvalue()))

@@ -5,31 +5,41 @@ import io
 import numpy as np
 import pytest
 import soundfile
+import streams
+from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
+from conftest import ecdc as command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ecdc
-import streams
-from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
-from conftest import ecdc as command
 from ecdc.bitstream import Packet, StreamParser
-from ecdc.stream.decompressor import Decompressor, decompress
 from ecdc.errors import BitstreamError, EcdcError
+from ecdc.stream.decompressor import Decompressor, decompress
 from ecdc.stream.repair import repair
 from ecdc.stream.stretch import Stretch
 
 RATE = 24000
-KINDS = {"plain": (TINY, 1, {"lm": False, "packet_seconds": 1.0}), "modelled": (TINY, 1, {"packet_seconds": 1.0}),
-         "live": (TINY, 1, {"live": True, "packet_seconds": 0.1}),
-         "live plain": (TINY, 1, {"live": True, "packet_seconds": 0.1, "lm": False}),
-         "segments": (TINY_STEREO, 2, {"packet_seconds": 1.0})}
+KINDS = {
+    "plain": (TINY, 1, {"lm": False, "packet_seconds": 1.0}),
+    "modelled": (TINY, 1, {"packet_seconds": 1.0}),
+    "live": (TINY, 1, {"live": True, "packet_seconds": 0.1}),
+    "live plain": (TINY, 1, {"live": True, "packet_seconds": 0.1, "lm": False}),
+    "segments": (TINY_STEREO, 2, {"packet_seconds": 1.0}),
+}
 
 
 def packed(kind: str, known: bool = True) -> tuple[bytes, object]:
     model, channels, options = KINDS[kind]
     wave = noise(8 * RATE, channels)
-    compressor = ecdc.Compressor(ecdc.load_model(model), RATE, channels, 3.0, samples=len(wave) if known else None,
-                                 tags={"title": "x"}, **options)
+    compressor = ecdc.Compressor(
+        ecdc.load_model(model),
+        RATE,
+        channels,
+        3.0,
+        samples=len(wave) if known else None,
+        tags={"title": "x"},
+        **options,
+    )
     return compressor.push(wave.T) + compressor.flush(), model
 
 
@@ -37,7 +47,7 @@ def packets(data: bytes) -> list[tuple[int, int, Packet]]:
     """(first byte, last byte + 1, packet) of each packet."""
     bounds, parser, position = [], StreamParser(), 0
     for byte in range(len(data)):
-        for section in parser.push(data[byte:byte + 1]):
+        for section in parser.push(data[byte : byte + 1]):
             if isinstance(section, Packet):
                 bounds.append((position, byte + 1, section))
             position = byte + 1
@@ -48,7 +58,7 @@ def packets(data: bytes) -> list[tuple[int, int, Packet]]:
 
 def recovered(data: bytes, model, sizes: int = 1 << 18) -> tuple[np.ndarray, Decompressor]:
     decompressor = Decompressor(model, recover=True)
-    blocks = [block for index in range(0, len(data), sizes) for block in decompressor.push(data[index:index + sizes])]
+    blocks = [block for index in range(0, len(data), sizes) for block in decompressor.push(data[index : index + sizes])]
     blocks += decompressor.finish()
     return np.concatenate(blocks, axis=1).T, decompressor
 
@@ -62,7 +72,9 @@ def test_an_undamaged_stream_is_itself(kind):
     data, model = packed(kind)
     wave, decompressor = recovered(data, model)
     np.testing.assert_array_equal(wave, decoded(data, model))
-    assert decompressor.lost.stretches == [] and decompressor.lost.cut_off is None and decompressor.tags == {"title": "x"}
+    assert (
+        decompressor.lost.stretches == [] and decompressor.lost.cut_off is None and decompressor.tags == {"title": "x"}
+    )
     np.testing.assert_array_equal(recovered(data, model, 17)[0], wave)
 
 
@@ -92,7 +104,7 @@ def test_a_damaged_packet(kind, damage):
     keys = [each.position * 320 / RATE for _, _, each in bounds if each.key and each.position > packet.position]
     assert lost_end <= min(keys, default=8.0) + 1e-3
     before, behind = int(begin * RATE) - 1000, int(lost_end * RATE) + 6000
-    np.testing.assert_allclose(wave[:max(0, before)], whole[:max(0, before)], atol=1e-5)
+    np.testing.assert_allclose(wave[: max(0, before)], whole[: max(0, before)], atol=1e-5)
     # Then the codes are right again; the decoder's memory of what was not heard fades.
     assert (wave[behind:] - whole[behind:]).std() < 0.03 * whole.std()
     fixed = io.BytesIO()
@@ -110,7 +122,7 @@ def test_a_stretch_behind_damage_is_in_its_place(options, lm):
     for number, start in ((0, 8.0), (3, 8.0), (4, 5.5), (4, 4.2)):
         decompressor = Decompressor(recover=True, stretch=Stretch(start, 2))
         given = [*decompressor.push(streams.damaged(data, number)), *decompressor.finish()]
-        wave, expected = np.concatenate(given, axis=1)[0], whole[int(start * RATE):][:2 * RATE]
+        wave, expected = np.concatenate(given, axis=1)[0], whole[int(start * RATE) :][: 2 * RATE]
         assert len(wave) == len(expected)
         # What is heard of the loss, if the stretch begins in it or right behind, has gone by then.
         begun = slice(0 if start == 8 else RATE + RATE // 2, None)
@@ -123,7 +135,7 @@ def test_a_stretch_behind_damage_is_in_its_place(options, lm):
 def test_cut_off_by_a_crash(kind, known):
     data, model = packed(kind, known)
     whole, bounds = decoded(data, model), packets(data)
-    _, end, packet = bounds[len(bounds) // 2]
+    _, end, _packet = bounds[len(bounds) // 2]
     for cut in (end, end + 3):
         wave, decompressor = recovered(data[:cut], model)
         assert 0 < len(wave) <= len(whole) and decompressor.lost.cut_off == pytest.approx(len(wave) / RATE)
@@ -146,11 +158,12 @@ def test_nothing_good():
 def test_a_gap_of_years_is_not_believed():
     """A damaged position would make silence without end."""
     from ecdc.bitstream.sections import pack_packet
+
     data, model = packed("plain")
     bounds = packets(data)
     first, end, packet = bounds[3]
     far = pack_packet(packet._replace(position=1 << 50), packet_frames(data))
-    wave, decompressor = recovered(data[:first] + far + data[end:], model)
+    wave, _decompressor = recovered(data[:first] + far + data[end:], model)
     assert len(wave) == 8 * RATE
 
 
@@ -174,13 +187,13 @@ def damages(draw):
         if kind == "set" and changed:
             changed[position] = draw(st.integers(0, 255))
         elif kind == "delete":
-            del changed[position:position + draw(st.integers(1, 400))]
+            del changed[position : position + draw(st.integers(1, 400))]
         elif kind == "insert":
             changed[position:position] = draw(st.binary(min_size=1, max_size=30))
         else:
-            changed[position:position] = changed[position:position + draw(st.integers(1, 600))]
+            changed[position:position] = changed[position : position + draw(st.integers(1, 600))]
     if draw(st.booleans()):
-        del changed[draw(st.integers(0, len(changed))):]
+        del changed[draw(st.integers(0, len(changed))) :]
     return bytes(changed), data, model
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
-import ecdc
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise, si_snr
 from conftest import ecdc as command
+from streams import packed
+
+import ecdc
 from ecdc.codec.beam import beam_search
-from ecdc.stream.edit import truncate
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models.registry import language_model
-from streams import packed
+from ecdc.stream.edit import truncate
 
 
 @pytest.mark.parametrize("size", (6, 32))
@@ -27,6 +27,7 @@ def test_wide_beams_find_the_best_of_all(size):
     for given in (None, costs):
         found = beam_search(embed, latents, size ** len(embed), given)
         for n, latent in enumerate(latents):
+
             def total(codes):
                 spent = 0 if given is None else sum(float(given[n, k, code]) for k, code in enumerate(codes))
                 return spent + float((latent - sum(embed[k, code] for k, code in enumerate(codes))).square().sum())
@@ -37,7 +38,7 @@ def test_wide_beams_find_the_best_of_all(size):
 
 def test_one_beam_is_the_nearest_entries_and_more_come_closer():
     codec = ecdc.load_model(None)
-    data, rate = soundfile.read(VOICE, dtype="float32", frames=48000)
+    data, _rate = soundfile.read(VOICE, dtype="float32", frames=48000)
     latents, _ = codec.latents(torch.from_numpy(data)[None, None])
     nearest = codec.quantizer.encode(latents, 8)
     flat, embed = latents[0].T, codec.quantizer.embed[:8]
@@ -53,21 +54,32 @@ def test_one_beam_is_the_nearest_entries_and_more_come_closer():
 NEAREST, SEARCHED, BEST = "nearest", "searched", "best"
 
 
-def written(data: np.ndarray, rate: int, effort: str, model="ecdc_24khz", bandwidth: float = 6.0,
-            lm: bool = True) -> tuple[bytes, np.ndarray]:
+def written(
+    data: np.ndarray, rate: int, effort: str, model="ecdc_24khz", bandwidth: float = 6.0, lm: bool = True
+) -> tuple[bytes, np.ndarray]:
     """A stream of `data` [T, C], and what is decoded from it."""
-    stream = packed(ecdc.load_model(model), data.T, bandwidth, nearest=effort == NEAREST, rate=rate, lm=lm, best=effort == BEST)
+    stream = packed(
+        ecdc.load_model(model), data.T, bandwidth, nearest=effort == NEAREST, rate=rate, lm=lm, best=effort == BEST
+    )
     decoded, out_rate = ecdc.read(io.BytesIO(stream), model=model, always_2d=True)
     assert decoded.shape == data.shape and out_rate == rate
     return stream, decoded
 
 
-@pytest.mark.parametrize("path, model, bandwidth", (
-    (VOICE, "ecdc_24khz", 1.5), (VOICE, "ecdc_24khz", 6), (MUSIC, "ecdc_24khz", 6), (MUSIC, "ecdc_48khz", 6)))
+@pytest.mark.parametrize(
+    "path, model, bandwidth",
+    ((VOICE, "ecdc_24khz", 1.5), (VOICE, "ecdc_24khz", 6), (MUSIC, "ecdc_24khz", 6), (MUSIC, "ecdc_48khz", 6)),
+)
 def test_fewer_bits_for_closer_sound(path, model, bandwidth):
     data, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    streams, nearness = zip(*((stream, si_snr(data.mean(1), decoded.mean(1))) for stream, decoded in (
-        written(data, rate, effort, model, bandwidth) for effort in (NEAREST, SEARCHED, BEST))))
+    streams, nearness = zip(
+        *(
+            (stream, si_snr(data.mean(1), decoded.mean(1)))
+            for stream, decoded in (
+                written(data, rate, effort, model, bandwidth) for effort in (NEAREST, SEARCHED, BEST)
+            )
+        )
+    )
     assert len(streams[1]) < 0.98 * len(streams[0]) and nearness[1] > nearness[0]
     # As wide as the widest beams are those of two codebooks.
     assert len(streams[2]) < len(streams[1]) and nearness[2] > nearness[0]
@@ -75,8 +87,9 @@ def test_fewer_bits_for_closer_sound(path, model, bandwidth):
 
 def test_without_a_language_model_only_the_best_is_searched():
     data, rate = soundfile.read(VOICE, dtype="float32", always_2d=True)
-    (plain, decoded), (same, _), (best, closer) = (written(data, rate, effort, lm=False)
-                                                   for effort in (NEAREST, SEARCHED, BEST))
+    (plain, decoded), (same, _), (best, closer) = (
+        written(data, rate, effort, lm=False) for effort in (NEAREST, SEARCHED, BEST)
+    )
     assert plain == same and len(best) == len(plain)
     assert si_snr(data[:, 0], closer[:, 0]) > si_snr(data[:, 0], decoded[:, 0]) + 0.1
 
@@ -103,14 +116,18 @@ def test_truncated_it_is_no_worse_than_nearest_entries(path):
     assert si_snr(data[:, 0], lowered[:, 0]) > si_snr(data[:, 0], decoded[:, 0])
 
 
-@pytest.mark.parametrize("model, channels, options", (
-    (TINY, 1, {}), (TINY, 1, {"lm": False}), (TINY, 1, {"live": True, "packet_seconds": 0.1}), (TINY_STEREO, 2, {})))
+@pytest.mark.parametrize(
+    "model, channels, options",
+    ((TINY, 1, {}), (TINY, 1, {"lm": False}), (TINY, 1, {"live": True, "packet_seconds": 0.1}), (TINY_STEREO, 2, {})),
+)
 def test_sizes_pushed_do_not_matter(model, channels, options):
     wave, streams = noise(70_000, channels).T, []
     for step in (70_000, 1234):
         compressor = ecdc.Compressor(ecdc.load_model(model), 24000, channels, 3.0, best=True, **options)
-        streams.append(b"".join(compressor.push(wave[:, first:first + step]) for first in range(0, wave.shape[1], step))
-                       + compressor.flush())
+        streams.append(
+            b"".join(compressor.push(wave[:, first : first + step]) for first in range(0, wave.shape[1], step))
+            + compressor.flush()
+        )
     assert streams[0] == streams[1]
     assert ecdc.read(io.BytesIO(streams[0]), model=model, always_2d=True)[0].shape == wave.T.shape
     truncate(io.BytesIO(streams[0]), lower := io.BytesIO(), 1.5 if model == TINY else 3.0, model)
@@ -125,7 +142,7 @@ def test_counts_are_the_coders_and_leave_its_context(folder):
     for index, part in enumerate(np.split(codes, 3, axis=1)):
         bits = 0.0
         for first, counts in asked.counts(part, index == 0):
-            chosen = np.take_along_axis(counts, part.T[first:first + len(counts), :, None], 2)
+            chosen = np.take_along_axis(counts, part.T[first : first + len(counts), :, None], 2)
             bits += float(np.log2(counts.sum(2, keepdims=True) / chosen).sum())
         payload = asked.encode(part, index == 0)
         assert payload == other.encode(part, index == 0)

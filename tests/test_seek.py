@@ -2,18 +2,16 @@
 
 import io
 import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-
-import ecdc
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
+
+import ecdc
 from ecdc.bitstream import StreamParser
 from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
@@ -23,8 +21,12 @@ from training.codec.export import save_model
 from training.codec.initial import initialise
 
 # The tiny models hold an LSTM, too, but a weak one.
-CASES = {"mono": (TINY, 24000, 1), "resampled": (TINY, 44100, 2), "odd rate": (TINY, 16000, 1),
-         "segments": (TINY_STEREO, 44100, 2)}
+CASES = {
+    "mono": (TINY, 24000, 1),
+    "resampled": (TINY, 44100, 2),
+    "odd rate": (TINY, 16000, 1),
+    "segments": (TINY_STEREO, 44100, 2),
+}
 
 
 class Counting(io.BytesIO):
@@ -56,32 +58,36 @@ def without_index(data: bytes) -> bytes:
     """The same stream cut off before its index: the place must be found along the packets."""
     parser = StreamParser()
     ends = [parser.bytes for _ in parser.push(data)]
-    return data[:ends[-3]]
+    return data[: ends[-3]]
 
 
-@pytest.mark.parametrize("start, length", ((0, 100), (1, 1), (12_345, 777), (30.0, 2.5), (77.3, 1.0), (99.9, 0.1),
-                                           (61.7, None)))
+@pytest.mark.parametrize(
+    "start, length", ((0, 100), (1, 1), (12_345, 777), (30.0, 2.5), (77.3, 1.0), (99.9, 0.1), (61.7, None))
+)
 def test_a_stretch_is_that_of_the_whole(packed, start, length):
     model, rate, data, whole = packed
     seconds = isinstance(start, float)
     first = round(start * rate) if seconds else start
     frames = -1 if length is None else round(length * rate) if seconds else length
-    expected = whole[first:] if length is None else whole[first:first + frames]
+    expected = whole[first:] if length is None else whole[first : first + frames]
     part, _ = ecdc.read(io.BytesIO(data), frames, first, model=model, always_2d=True)
     assert part.shape == expected.shape
-    level = np.sqrt((whole ** 2).mean())
+    level = np.sqrt((whole**2).mean())
     assert np.sqrt(((part - expected) ** 2).mean()) < 1e-3 * level
     if seconds and length is not None:
         decompressor = ecdc.Decompressor(model, stretch=Stretch(start, length))
-        pushed = [block for index in range(0, len(data), 5000) for block in decompressor.push(data[index:index + 5000])]
+        pushed = [
+            block for index in range(0, len(data), 5000) for block in decompressor.push(data[index : index + 5000])
+        ]
         np.testing.assert_array_equal(np.concatenate(pushed, axis=1).T, part)
-        walked = np.concatenate([block for block in _unended(without_index(data), model, start, length)], axis=1).T
-        np.testing.assert_array_equal(walked, part[:len(walked)])
+        walked = np.concatenate(list(_unended(without_index(data), model, start, length)), axis=1).T
+        np.testing.assert_array_equal(walked, part[: len(walked)])
         assert len(walked) == len(part) or start > 90
 
 
 def _unended(data: bytes, model, start: float, length: float):
     from ecdc.stream.decompressor import decompress
+
     try:
         yield from decompress(io.BytesIO(data), ecdc.Decompressor(model, stretch=Stretch(start, length)))
     except BitstreamError:
@@ -91,8 +97,18 @@ def _unended(data: bytes, model, start: float, length: float):
 @pytest.mark.parametrize("rate", (24000, 44100, 16000))
 def test_without_lstm_a_stretch_is_exact(rate, tmp_path):
     torch.manual_seed(0)
-    config = CodecConfig(name="short", n_filters=4, dimension=16, norm="none", pad_mode="constant", lstm_layers=0,
-                         bottleneck_layers=4, codebooks=4, codebook_size=64, bandwidths=(1.8,))
+    config = CodecConfig(
+        name="short",
+        n_filters=4,
+        dimension=16,
+        norm="none",
+        pad_mode="constant",
+        lstm_layers=0,
+        bottleneck_layers=4,
+        codebooks=4,
+        codebook_size=64,
+        bandwidths=(1.8,),
+    )
     codec = Codec(config)
     initialise(codec)
     codec.quantizer.embed.normal_()
@@ -106,7 +122,7 @@ def test_without_lstm_a_stretch_is_exact(rate, tmp_path):
     frames = 375 + config.decoder_memory + 8
     for start in (5 * rate, 12_345, 5 * rate + 11_111, 27 * rate + 1, frames * config.hop_length * rate // 24000):
         part, _ = ecdc.read(io.BytesIO(data), rate, start, model=tmp_path)
-        np.testing.assert_allclose(part, whole[start:start + rate], rtol=0, atol=1e-5 * np.abs(whole).max())
+        np.testing.assert_allclose(part, whole[start : start + rate], rtol=0, atol=1e-5 * np.abs(whole).max())
 
 
 def test_what_is_before_is_not_read(packed):
@@ -125,7 +141,7 @@ def test_damage_before_the_stretch_does_not_matter(packed):
     damaged = bytearray(data)
     damaged[len(data) // 10] ^= 1
     part, _ = ecdc.read(io.BytesIO(bytes(damaged)), rate, 60 * rate, model=model, always_2d=True)
-    np.testing.assert_allclose(part, whole[60 * rate:61 * rate], atol=1e-4)
+    np.testing.assert_allclose(part, whole[60 * rate : 61 * rate], atol=1e-4)
     with pytest.raises(BitstreamError):
         ecdc.read(io.BytesIO(bytes(damaged)), rate, 9 * rate, model=model)
 
@@ -138,23 +154,47 @@ def test_with_the_language_model_and_in_a_live_stream(tmp_path):
         check(command("compress", tmp_path / "long.wav", "-f", "-o", tmp_path / "long.ecdc", *options))
         whole, _ = ecdc.read(tmp_path / "long.ecdc")
         part, _ = ecdc.read(tmp_path / "long.ecdc", rate, 30 * rate)
-        np.testing.assert_allclose(part, whole[30 * rate:31 * rate], rtol=0, atol=1e-5 * np.abs(whole).max())
+        np.testing.assert_allclose(part, whole[30 * rate : 31 * rate], rtol=0, atol=1e-5 * np.abs(whole).max())
         reading, writing = os.pipe()
-        threading.Thread(target=lambda end=writing: os.fdopen(end, "wb").write((tmp_path / "long.ecdc").read_bytes()),
-                         daemon=True).start()
+        threading.Thread(
+            target=lambda end=writing: os.fdopen(end, "wb").write((tmp_path / "long.ecdc").read_bytes()), daemon=True
+        ).start()
         with os.fdopen(reading, "rb") as file:
             np.testing.assert_array_equal(ecdc.read(file, rate, 30 * rate)[0], part)
 
 
 def test_command(tmp_path):
     check(command("compress", MUSIC, tmp_path / "m.ecdc", "--no-lm"))
-    check(command("decompress", tmp_path / "m.ecdc", tmp_path / "part.wav", "--start", "0:02.5", "--duration", "1500ms",
-                  "--bits", "float"))
-    part, rate = soundfile.read(tmp_path / "part.wav")
+    check(
+        command(
+            "decompress",
+            tmp_path / "m.ecdc",
+            tmp_path / "part.wav",
+            "--start",
+            "0:02.5",
+            "--duration",
+            "1500ms",
+            "--bits",
+            "float",
+        )
+    )
+    part, _rate = soundfile.read(tmp_path / "part.wav")
     whole, _ = ecdc.read(tmp_path / "m.ecdc")
-    np.testing.assert_allclose(part, whole[110250:110250 + 66150], atol=1e-6)
-    piped = check(command("decompress", "-", "-", "--start", "2.5", "--duration", "1.5s", "--bits", "float",
-                          input=(tmp_path / "m.ecdc").read_bytes())).stdout
+    np.testing.assert_allclose(part, whole[110250 : 110250 + 66150], atol=1e-6)
+    piped = check(
+        command(
+            "decompress",
+            "-",
+            "-",
+            "--start",
+            "2.5",
+            "--duration",
+            "1.5s",
+            "--bits",
+            "float",
+            input=(tmp_path / "m.ecdc").read_bytes(),
+        )
+    ).stdout
     assert piped == (tmp_path / "part.wav").read_bytes()
     late = command("decompress", tmp_path / "m.ecdc", tmp_path / "late.wav", "--start", "8.5")
     assert late.returncode == 1 and b"ends before 8.50 s" in late.stderr and not (tmp_path / "late.wav").exists()
@@ -163,7 +203,9 @@ def test_command(tmp_path):
 
 def test_version_0(tmp_path, monkeypatch):
     from checkpoints import save_official
+
     from ecdc.models.importing import import_model
+
     monkeypatch.setenv("ECDC_HOME", str(tmp_path))
     for name in ("encodec_24khz", "encodec_48khz"):
         _, path, _ = save_official(tmp_path, name)
@@ -171,4 +213,4 @@ def test_version_0(tmp_path, monkeypatch):
         check(command("compress", VOICE, "-f", "-o", tmp_path / "v.ecdc", "-m", name, "--format", "0"))
         whole, rate = ecdc.read(tmp_path / "v.ecdc", always_2d=True)
         part, _ = ecdc.read(tmp_path / "v.ecdc", rate, 5 * rate, always_2d=True)
-        np.testing.assert_allclose(part, whole[5 * rate:6 * rate], atol=1e-4)
+        np.testing.assert_allclose(part, whole[5 * rate : 6 * rate], atol=1e-4)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-
 from conftest import TINY, TINY_STEREO
-from ecdc.codec.config import CodecConfig
-from ecdc.codec.envelope import Meter, Shaper
 from make_golden import changed
 from streams import band_noise
+
+from ecdc.codec.config import CodecConfig
+from ecdc.codec.envelope import Meter, Shaper
 from training.codec.shaping import Shaping
 
 SHAPED = ((TINY, 12), (TINY_STEREO, 33))

@@ -16,9 +16,10 @@ def on_terminal(arguments, **options) -> tuple[int, bytes]:
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     streams = {name: follower if value is None else value for name, value in options.items()}
-    process = subprocess.Popen([sys.executable, "-m", "ecdc", *map(str, arguments)],
-                               **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
-                                  "stderr": subprocess.DEVNULL, **streams})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ecdc", *map(str, arguments)],
+        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **streams},
+    )
     os.close(follower)
     shown = b""
     while True:

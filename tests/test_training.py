@@ -13,17 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import ROOT, VOICE
+from tiny_training import TINY, audio, causal, settings, tiny_settings  # noqa: F401 (fixtures)
 
 import ecdc
-from conftest import ROOT, VOICE
 from ecdc.codec.codec import Codec
 from ecdc.codec.quantizer import ResidualVectorQuantizer
 from ecdc.errors import EcdcError
 from ecdc.models.importing import import_model
 from ecdc.models.known import KNOWN
-from tiny_training import TINY, audio, causal, settings, tiny_settings  # noqa: F401 (fixtures)
 from training.cli import codec as codec_command
-from training.data.crops import Crops, scan
 from training.codec.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
 from training.codec.export import export_codec, save_model
 from training.codec.initial import initial_codec
@@ -31,6 +30,7 @@ from training.codec.optimizer import Optimizer, orthogonalised
 from training.codec.quantizer import QuantizerTrainer
 from training.codec.settings import Settings
 from training.codec.trainer import Trainer, train
+from training.data.crops import Crops, scan
 
 
 def test_core_does_not_import_training():
@@ -85,7 +85,9 @@ def test_crops_follow_from_the_generator_and_survive_short_files(audio, tmp_path
     assert not np.array_equal(one, crops.batch(np.random.default_rng(6), 8, 5 * 16000))
     ones = [crops.single(np.random.default_rng(seed), 16000) for seed in range(3)]
     assert all(one.shape == (2, 16000) and 0.01 < np.abs(one).max() <= 1 for one in ones)
-    quiet = [np.abs(Crops(sources, 16000, 2, -70.0).single(np.random.default_rng(seed), 16000)).max() for seed in range(30)]
+    quiet = [
+        np.abs(Crops(sources, 16000, 2, -70.0).single(np.random.default_rng(seed), 16000)).max() for seed in range(30)
+    ]
     assert min(quiet) < 0.002 and max(quiet) > 0.01
     with pytest.raises(EcdcError, match="no audio"):
         scan([tmp_path], tmp_path / "other.json")
@@ -133,8 +135,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
     trainer.save()
     resumed = Trainer(settings, part)
     assert resumed.done == 4
-    assert set(before[2] | before[3]) == {"commitment", "time", "mel", "similarity", "discriminator", "adversarial",
-                                          "feature"}
+    assert set(before[2] | before[3]) == {
+        "commitment",
+        "time",
+        "mel",
+        "similarity",
+        "discriminator",
+        "adversarial",
+        "feature",
+    }
     for _ in range(2):
         resumed.step()
     one = torch.load(whole / "state.pt", weights_only=True)
@@ -145,28 +154,36 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
 
 
 def test_every_setting_has_its_option():
-    assert {option.name for option in codec_command.params} == \
-        {"run"} | {field.name for field in dataclasses.fields(Settings)}
+    assert {option.name for option in codec_command.params} == {"run"} | {
+        field.name for field in dataclasses.fields(Settings)
+    }
 
 
 def test_wrong_calls_are_one_line(audio, tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, status, said in (
-            (["codec", "run"], 2, "a new run needs --audio"),
-            (["codec", "run", "--audio", "empty", "--model", "ecdc_24khz"], 1, "no audio found below"),
-            (["codec", "run", "--audio", str(audio), "--model", "nothing"], 1, "no model nothing"),
-            (["codec", "run2", "--audio", str(audio)], 1, "name a model to go on from"),
-            (["export", "empty", "model"], 1, "not a training run")):
-        done = subprocess.run([sys.executable, "-m", "training", *arguments], cwd=tmp_path, capture_output=True,
-                              text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        (["codec", "run"], 2, "a new run needs --audio"),
+        (["codec", "run", "--audio", "empty", "--model", "ecdc_24khz"], 1, "no audio found below"),
+        (["codec", "run", "--audio", str(audio), "--model", "nothing"], 1, "no model nothing"),
+        (["codec", "run2", "--audio", str(audio)], 1, "name a model to go on from"),
+        (["export", "empty", "model"], 1, "not a training run"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "training", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         assert done.returncode == status and said in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_killed_run_goes_on(causal, tmp_path):
     run = tmp_path / "run"
     dataclasses.replace(causal, steps=100000).save(run)
-    process = subprocess.Popen([sys.executable, "-m", "training", "codec", str(run), "--processes", "2"], cwd=ROOT,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", "codec", str(run), "--processes", "2"], cwd=ROOT, stderr=subprocess.PIPE
+    )
     for _ in range(600):
         if (run / "log.csv").exists() or process.poll() is not None:
             break
@@ -183,9 +200,28 @@ def test_killed_run_goes_on(causal, tmp_path):
 def test_vanished_audio_is_named(causal, tmp_path, processes):
     run, mine = tmp_path / "run", tmp_path / "mine"
     shutil.copytree(causal.audio[0], mine)
-    process = subprocess.Popen([sys.executable, "-m", "training", "codec", str(run), "--processes", str(processes),
-                                "--audio", str(mine), "--config", causal.config, "--check-every", "3", "--steps", "100000"],
-                               cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "training",
+            "codec",
+            str(run),
+            "--processes",
+            str(processes),
+            "--audio",
+            str(mine),
+            "--config",
+            causal.config,
+            "--check-every",
+            "3",
+            "--steps",
+            "100000",
+        ],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not (run / "log.csv").exists() and process.poll() is None:
         time.sleep(0.05)
     shutil.rmtree(mine)
@@ -196,8 +232,24 @@ def test_vanished_audio_is_named(causal, tmp_path, processes):
 
 def test_stopped_before_it_listens(causal, tmp_path):
     run = tmp_path / "run"
-    process = subprocess.Popen([sys.executable, "-m", "training", "codec", str(run), "--processes", "2", "--audio", causal.audio[0],
-                                "--config", causal.config], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "training",
+            "codec",
+            str(run),
+            "--processes",
+            "2",
+            "--audio",
+            causal.audio[0],
+            "--config",
+            causal.config,
+        ],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not (run / "index.json").exists() and process.poll() is None:
         time.sleep(0.05)
     time.sleep(1)
@@ -249,16 +301,24 @@ def test_a_model_grows(causal, audio, tmp_path):
         torch.testing.assert_close(latents[:, :8], before)
         assert 0.01 < latents[:, 8:].std() / before.std() < 2
         torch.testing.assert_close(new.decoder(latents), old.decoder(before))
-    grown = dataclasses.replace(tiny_settings(TINY | {"lstm_layers": 0, "bottleneck_layers": 2}, audio, tmp_path),
-                                model=str(tmp_path / "small"))
-    assert torch.equal(initial_codec(grown).decoder.model[-1].conv["conv"].weight, old.decoder.model[-1].conv["conv"].weight)
+    grown = dataclasses.replace(
+        tiny_settings(TINY | {"lstm_layers": 0, "bottleneck_layers": 2}, audio, tmp_path), model=str(tmp_path / "small")
+    )
+    assert torch.equal(
+        initial_codec(grown).decoder.model[-1].conv["conv"].weight, old.decoder.model[-1].conv["conv"].weight
+    )
     train(grown, tmp_path / "grown")
     export_codec(tmp_path / "grown", tmp_path / "bigger", "bigger")
     assert ecdc.load_model(tmp_path / "bigger").config.bottleneck_layers == 2
-    for change, said in (({"n_filters": 4}, "another n_filters"), ({"dimension": 4}, "fewer latents"),
-                         ({"ratios": [8, 5, 4], "envelope_frames": None}, "another ratios")):
+    for change, said in (
+        ({"n_filters": 4}, "another n_filters"),
+        ({"dimension": 4}, "fewer latents"),
+        ({"ratios": [8, 5, 4], "envelope_frames": None}, "another ratios"),
+    ):
         with pytest.raises(EcdcError, match=said):
-            initial_codec(dataclasses.replace(tiny_settings(TINY | change, audio, tmp_path), model=str(tmp_path / "small")))
+            initial_codec(
+                dataclasses.replace(tiny_settings(TINY | change, audio, tmp_path), model=str(tmp_path / "small"))
+            )
 
 
 def test_decoder_alone_is_trained(settings, audio, tmp_path):
@@ -269,7 +329,9 @@ def test_decoder_alone_is_trained(settings, audio, tmp_path):
     train(further, tmp_path / "further")
     export_codec(tmp_path / "further", tmp_path / "new", "new")
     old, new = ecdc.load_model(old), ecdc.load_model(tmp_path / "new")
-    wave = torch.from_numpy(soundfile.read(VOICE, dtype="float32", frames=24000)[0])[None, None].repeat(1, old.config.channels, 1)
+    wave = torch.from_numpy(soundfile.read(VOICE, dtype="float32", frames=24000)[0])[None, None].repeat(
+        1, old.config.channels, 1
+    )
     codes = old.encode(wave)
     assert all(torch.equal(a.codes, b.codes) for a, b in zip(codes, new.encode(wave)))
     assert not torch.allclose(old.decode(codes), new.decode(codes), atol=1e-4)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
-import ecdc
 from checkpoints import OFFICIAL, official_tool, save_official
 from conftest import VOICE, check
 from conftest import ecdc as command
+
+import ecdc
 from ecdc.bitstream.version0 import LAYOUTS, pack_header
 from ecdc.errors import BitstreamError, ModelError
 from ecdc.models.importing import import_model
@@ -47,7 +47,7 @@ def pushed(data: bytes, sizes) -> np.ndarray:
     """Decoded from pieces of these sizes."""
     decompressor, blocks, position = ecdc.Decompressor(), [], 0
     for size in sizes:
-        blocks += decompressor.push(data[position:position + size])
+        blocks += decompressor.push(data[position : position + size])
         position += size
     decompressor.close()
     return np.concatenate(blocks, axis=1)
@@ -68,8 +68,12 @@ def test_official_files_decode_to_the_official_result(models, length):
         assert rate == codec.config.sample_rate
     assert np.array_equal(pushed(data, [1] * 200 + [997] * (len(data) // 997 + 1)), ours)
     info = ecdc.info(io.BytesIO(data))
-    assert (info.version, info.samples, info.samplerate, info.codebooks) == \
-        (0, length, codec.config.sample_rate, codec.config.codebooks_for(6.0))
+    assert (info.version, info.samples, info.samplerate, info.codebooks) == (
+        0,
+        length,
+        codec.config.sample_rate,
+        codec.config.codebooks_for(6.0),
+    )
 
 
 @pytest.mark.parametrize("length", (1, 6720, 30_000))
@@ -90,8 +94,9 @@ def test_official_files_with_language_model(models, length):
 def test_ours_are_the_official_bytes(models, length, known):
     model, codec = models
     wave = wave_of(model, length)
-    compressor = ecdc.Compressor(codec, codec.config.sample_rate, model.channels, 6.0, version=0,
-                                 samples=length if known else None)
+    compressor = ecdc.Compressor(
+        codec, codec.config.sample_rate, model.channels, 6.0, version=0, samples=length if known else None
+    )
     data = b"".join([compressor.push(part) for part in np.array_split(wave.numpy(), 3, axis=1)]) + compressor.flush()
     assert data == official_tool(model).compress(model, wave)
 
@@ -141,13 +146,31 @@ def test_command(models, tmp_path):
     raw = check(command("decompress", "-", "-", "--raw", "--format", "f32le", input=file.read_bytes())).stdout
     np.testing.assert_array_equal(np.frombuffer(raw, "<f4"), ours.astype("<f4").reshape(-1))
     pcm = (np.zeros(9600, "<f4")).tobytes()
-    check(command("compress", "--raw", "--rate", "48000", "--channels", "1", "--format", "f32le", "--format", "0", "-m",
-                  config.name, "-", "-o", tmp_path / "raw.ecdc", input=pcm))
+    check(
+        command(
+            "compress",
+            "--raw",
+            "--rate",
+            "48000",
+            "--channels",
+            "1",
+            "--format",
+            "f32le",
+            "--format",
+            "0",
+            "-m",
+            config.name,
+            "-",
+            "-o",
+            tmp_path / "raw.ecdc",
+            input=pcm,
+        )
+    )
     assert ecdc.info(tmp_path / "raw.ecdc").samples == 9600 * config.sample_rate // 48000
 
 
 def test_damage(models):
-    model, codec = models
+    model, _codec = models
     wave = wave_of(model, 20_000)
     tool = official_tool(model)
     plain, coded = tool.compress(model, wave), tool.compress(model, wave, use_lm=True)
@@ -157,9 +180,20 @@ def test_damage(models):
                 pushed(data, [cut])
         with pytest.raises(BitstreamError, match="data after the end"):
             pushed(data + b"\0", [len(data) + 1])
-    header = json.loads(plain[9:9 + plain[8]])
-    for key, value in (("al", 0), ("al", -5), ("al", True), ("al", 1e3), ("al", "9"), ("nc", 0), ("nc", 33), ("nc", None),
-                       ("lm", 1), ("m", "encodec_16khz"), ("m", [1])):
+    header = json.loads(plain[9 : 9 + plain[8]])
+    for key, value in (
+        ("al", 0),
+        ("al", -5),
+        ("al", True),
+        ("al", 1e3),
+        ("al", "9"),
+        ("nc", 0),
+        ("nc", 33),
+        ("nc", None),
+        ("lm", 1),
+        ("m", "encodec_16khz"),
+        ("m", [1]),
+    ):
         with pytest.raises(BitstreamError):
             pushed(_with_header({**header, key: value}), [1000])
     for fields in (b"{", b"[]", b"\xff\xfe", b"{}", b"5", b"null"):
@@ -169,7 +203,7 @@ def test_damage(models):
         pushed(b"ECDC\0" + bytes([255] * 4), [9])
     for length in (20_320, 19_000):
         with pytest.raises(BitstreamError):
-            pushed(_with_header({**header, "al": length}) + plain[9 + plain[8]:], [len(plain)])
+            pushed(_with_header({**header, "al": length}) + plain[9 + plain[8] :], [len(plain)])
 
 
 def _with_header(fields: dict) -> bytes:
@@ -222,22 +256,31 @@ def test_what_version_0_cannot_hold(models):
 def test_layouts_are_those_of_the_models():
     for name, layout in LAYOUTS.items():
         config = OFFICIAL[name]
-        assert (layout.sample_rate, layout.channels, layout.codebooks, layout.hop_length, layout.bits_per_code) == \
-            (config.sample_rate, config.channels, config.codebooks, config.hop_length, config.bits_per_code)
+        assert (layout.sample_rate, layout.channels, layout.codebooks, layout.hop_length, layout.bits_per_code) == (
+            config.sample_rate,
+            config.channels,
+            config.codebooks,
+            config.hop_length,
+            config.bits_per_code,
+        )
         assert (layout.segment, layout.stride) == (config.segment_length, config.segment_stride)
 
 
 def test_golden_header():
-    assert pack_header("encodec_24khz", 24000, 8) == \
-        b'ECDC\0\0\0\x009{"m": "encodec_24khz", "al": 24000, "nc": 8, "lm": false}'
+    assert (
+        pack_header("encodec_24khz", 24000, 8)
+        == b'ECDC\0\0\0\x009{"m": "encodec_24khz", "al": 24000, "nc": 8, "lm": false}'
+    )
 
 
 def test_an_hour_takes_no_memory_to_parse():
     frames = 3600 * 75
     data = pack_header("encodec_24khz", 320 * frames, 2) + bytes(frames * 20 // 8)
-    program = ("import sys; from ecdc.bitstream import StreamParser, pieces\n"
-               "parser = StreamParser(); count = sum(1 for piece in pieces(sys.stdin.buffer) for _ in parser.push(piece))\n"
-               "parser.close(); print(count, open('/proc/self/status').read().split('VmHWM:')[1].split()[0])")
+    program = (
+        "import sys; from ecdc.bitstream import StreamParser, pieces\n"
+        "parser = StreamParser(); count = sum(1 for piece in pieces(sys.stdin.buffer) for _ in parser.push(piece))\n"
+        "parser.close(); print(count, open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    )
     done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, timeout=100)
     count, kilobytes = map(int, done.stdout.split())
     assert count == frames // 300 + 1 and kilobytes < 100_000

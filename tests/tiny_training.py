@@ -4,13 +4,31 @@ import json
 
 import pytest
 import soundfile
-
 from conftest import MUSIC, VOICE
+
 from training.codec.settings import Settings
 
-TINY = {"sample_rate": 24000, "channels": 1, "n_filters": 2, "dimension": 8, "norm": "none", "pad_mode": "constant",
-        "codebooks": 4, "codebook_size": 16, "bandwidths": [0.3, 0.6, 1.2], "lstm_layers": 1, "envelope_frames": 4}
-TINY_SEGMENTED = TINY | {"envelope_frames": None, "channels": 2, "norm": "time_group_norm", "causal": False, "normalize": True, "segment": 0.2}
+TINY = {
+    "sample_rate": 24000,
+    "channels": 1,
+    "n_filters": 2,
+    "dimension": 8,
+    "norm": "none",
+    "pad_mode": "constant",
+    "codebooks": 4,
+    "codebook_size": 16,
+    "bandwidths": [0.3, 0.6, 1.2],
+    "lstm_layers": 1,
+    "envelope_frames": 4,
+}
+TINY_SEGMENTED = TINY | {
+    "envelope_frames": None,
+    "channels": 2,
+    "norm": "time_group_norm",
+    "causal": False,
+    "normalize": True,
+    "segment": 0.2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +45,23 @@ def audio(tmp_path_factory):
 def tiny_settings(config: dict, audio, folder) -> Settings:
     path = folder / "config.json"
     path.write_text(json.dumps(config))
-    return Settings(audio=(str(audio),), heldout=str(audio), config=str(path), steps=6, batch=2, seconds=0.2,
-                    processes=1, warmup=2, decay=2, unquantized=2, early=3, similarity=1.0, adversarial=3, ramp=2,
-                    check_every=3)
+    return Settings(
+        audio=(str(audio),),
+        heldout=str(audio),
+        config=str(path),
+        steps=6,
+        batch=2,
+        seconds=0.2,
+        processes=1,
+        warmup=2,
+        decay=2,
+        unquantized=2,
+        early=3,
+        similarity=1.0,
+        adversarial=3,
+        ramp=2,
+        check_every=3,
+    )
 
 
 @pytest.fixture(params=[TINY, TINY_SEGMENTED], ids=["causal", "segmented"])
