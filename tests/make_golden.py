@@ -18,6 +18,7 @@ from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
 from ecdc.entropy.convert import convert
 from ecdc.entropy.float_model import FloatLanguageModel
+from ecdc.entropy.model_file import save_language_model
 from ecdc.models.registry import LANGUAGE_MODEL
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -83,7 +84,7 @@ def train_tiny_language_model(folder: Path) -> None:
         optimizer.zero_grad()
         model.bits(codes).mean().backward()
         optimizer.step()
-    convert(model, 150).save(folder / LANGUAGE_MODEL)
+    save_language_model(convert(model, 150), folder / LANGUAGE_MODEL)
     (folder / LANGUAGE_MODEL).chmod(0o644)
 
 
@@ -118,7 +119,7 @@ def stream(
     compressor = ecdc.Compressor(
         changed(folder, **config), samplerate, channels, samples=wave.shape[1] if known else None, **options
     )
-    compressor.packets_per_key = per_key
+    compressor.encoder.plan = dataclasses.replace(compressor.plan, packets_per_key=per_key)
     return compressor.push(wave) + compressor.flush()
 
 

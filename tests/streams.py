@@ -20,7 +20,7 @@ def packed(
     """`wave` [C, T] at `rate`, or the model's, pushed in pieces of these sizes; `nearest`: not searched for."""
     compressor = ecdc.Compressor(codec, rate or codec.config.sample_rate, len(wave), bandwidth, **options)
     if nearest:
-        compressor.search = None
+        compressor.encoder.search = None
     return b"".join(compressor.push(part) for part in pieces(wave, sizes, wave.shape[1])) + compressor.flush()
 
 

@@ -16,7 +16,7 @@ from tiny_training import audio, causal  # noqa: F401 (fixtures)
 import ecdc
 from ecdc.entropy.convert import convert
 from ecdc.entropy.float_model import FloatLanguageModel
-from ecdc.entropy.language_model import LanguageModel
+from ecdc.entropy.model_file import load_language_model
 from ecdc.errors import EcdcError
 from ecdc.models import language_model
 from ecdc.models.registry import LANGUAGE_MODEL
@@ -54,7 +54,7 @@ def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
         tmp_path / "further.pt",
         LmSettings(steps=1, batch=1, processes=1, hours=0.01, start=str(folder), rate=0.0),
     )
-    further = LanguageModel.load(tmp_path / "further" / LANGUAGE_MODEL)
+    further = load_language_model(tmp_path / "further" / LANGUAGE_MODEL)
     assert further.config == first.config and "inner" in further.tensors
     for name, tensor in first.tensors.items():
         if tensor.dtype == np.int8:

@@ -1,0 +1,116 @@
+"""Samples at the model's rate -> level -> codes -> search -> payload -> packets."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+
+from ..bitstream import StreamWriter, Version0Writer
+from ..codec.blocks import Block, joined
+from ..codec.codec import Codec
+from ..codec.config import CodecConfig
+from ..codec.envelope import Meter
+from ..codec.level import Levelled, Leveller
+from ..entropy.language_model import LanguageModel
+from ..entropy.payload import PayloadCoder
+from .plan import StreamPlan
+from .search import Search
+
+
+class PacketEncoder:
+    """Push samples `[C, T]` that the codec takes, get the bytes of packets; `writer` counts them."""
+
+    def __init__(
+        self, codec: Codec, model: LanguageModel | None, plan: StreamPlan, writer: StreamWriter | Version0Writer
+    ):
+        header = plan.header
+        self.config, self.plan, self.writer = codec.config, plan, writer
+        self.coder = PayloadCoder(codec.config, header.n_codebooks, model, header.envelope_frames, header.prompt)
+        self.search = (
+            Search(codec.quantizer, header.n_codebooks, self.coder.coder, plan.best) if plan.searched else None
+        )
+        self.encoder = codec.encoder_stream(header.n_codebooks, header.packet_frames)
+        self.leveller = Leveller(codec.config, header.packet_frames) if plan.levelled else None
+        self.meter = Meter(codec.config, header.envelope_frames) if header.envelope_frames else None
+        self.groups = Groups(codec.config, header.packet_frames)
+
+    def push(self, wave: torch.Tensor) -> bytes:
+        if self.meter is not None:
+            self.meter.push(wave)
+        if self.leveller is None:
+            self.groups.push(self.encoder.push(wave))
+        else:
+            self._levelled(self.leveller.push(wave))
+        return self._packets(last=False)
+
+    def flush(self) -> bytes:
+        """The last packets."""
+        if self.leveller is not None:
+            self._levelled(self.leveller.flush())
+        self.groups.push(self.encoder.flush())
+        return self._packets(last=True)
+
+    def _levelled(self, packets: list[Levelled]) -> None:
+        for wave, scale in packets:
+            self.groups.scales.append(scale)
+            self.groups.push(self.encoder.push(wave))
+
+    def _packets(self, last: bool) -> bytes:
+        """Packets of all blocks at hand that fill one, and with `last` of the others too."""
+        data = b""
+        while group := self.groups.take(last):
+            data += self._packet(group, last=last and not self.groups.blocks)
+        return data
+
+    def _packet(self, group: list[Block], last: bool) -> bytes:
+        frames = sum(block.codes.shape[1] for block in group)
+        key = self.writer.packets % self.plan.packets_per_key == 0
+        if self.meter is not None:
+            group = [
+                block._replace(envelope=self.meter.levels(self.config.samples_for(block.codes.shape[1])))
+                for block in group
+            ]
+        if self.search is not None:
+            group = self.search(group, key)
+        payload = self.coder.encode(group, key)
+        return self.writer.packet(payload.data, frames, key=key, last=last, plain=payload.plain, scaled=payload.scaled)
+
+
+class Groups:
+    """Push blocks of codes, take those of one packet at a time.
+
+    `scales`: of the packets whose samples the encoder has had, where packets are levelled.
+    """
+
+    def __init__(self, config: CodecConfig, packet_frames: int):
+        self.config, self.packet_frames = config, packet_frames
+        self.blocks: list[Block] = []
+        self.scales: deque[float | None] = deque()
+
+    def push(self, blocks: list[Block]) -> None:
+        self.blocks += blocks
+
+    def take(self, last: bool) -> list[Block]:
+        """The blocks of the next packet, removed; empty if more must come first."""
+        if not self.blocks:
+            return []
+        if self.config.segment is not None:
+            return self._take_segments(last)
+        if sum(block.codes.shape[1] for block in self.blocks) < self.packet_frames and not last:
+            return []
+        group, rest = joined(self.blocks).split(self.packet_frames)
+        self.blocks = [rest] if rest.codes.shape[1] else []
+        return [group._replace(scale=self.scales.popleft())] if self.scales else [group]
+
+    def _take_segments(self, last: bool) -> list[Block]:
+        # A shorter segment has a packet of its own: a reader knows whole segments by the number of frames.
+        full = self.config.block_frames
+        count = self.packet_frames // full
+        short = next((index for index, block in enumerate(self.blocks) if block.codes.shape[1] < full), None)
+        if short is not None and short < count:
+            count = max(1, short)
+        elif len(self.blocks) < count and not last:
+            return []
+        group, self.blocks = self.blocks[:count], self.blocks[count:]
+        return group
