@@ -12,7 +12,8 @@ from conftest import MUSIC, noise
 
 from ecdc.audio import wav, writer
 from ecdc.audio.convert import Resampler, check_channels, converted_length, map_channels
-from ecdc.audio.pcm import FORMATS, decode_pcm, encode_pcm
+from ecdc.audio.formats import FORMATS
+from ecdc.audio.pcm import decode_pcm, encode_pcm
 from ecdc.audio.reader import RawFormat, open_audio
 from ecdc.audio.wav import wav_header
 from ecdc.audio.writer import check_output_format, open_writer

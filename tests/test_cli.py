@@ -291,11 +291,3 @@ def test_help_does_not_load_torch():
     # Nor NumPy: the number of threads must be set before.
     code = "import sys, ecdc.cli; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-def test_every_sample_format_can_be_named():
-    """The options list them themselves, so that help needs no NumPy."""
-    from ecdc.audio.pcm import FORMATS
-    from ecdc.cli.options import SAMPLE_FORMATS
-
-    assert tuple(FORMATS) == SAMPLE_FORMATS

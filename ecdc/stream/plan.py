@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..audio.convert import check_channels
 from ..bitstream import LAYOUTS, Header
-from ..codec.config import CodecConfig
+from ..codec.config import DEFAULT_BANDWIDTH, CodecConfig
 from ..entropy import LANGUAGE_MODEL, PLAIN
 from ..errors import ModelError
 
@@ -34,7 +34,7 @@ class Request:
 
     samplerate: int
     channels: int
-    bandwidth: float = 6.0
+    bandwidth: float = DEFAULT_BANDWIDTH
     samples: int | None = None
     packet_seconds: float | None = None
     downmix: bool = False
