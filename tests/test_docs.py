@@ -1,7 +1,9 @@
-"""The README's commands are ones the parser takes; its two first commands are what bin holds."""
+"""What the documents say is so: commands parse, examples run, files and functions exist, links lead somewhere."""
 
+import ast
 import re
 import shlex
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +14,8 @@ from ecdc.cli.main import main
 README = (ROOT / "README.md").read_text()
 MODELS = (ROOT / "docs" / "MODELS.md").read_text()
 STREAMS = (ROOT / "docs" / "STREAMS.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+API = (ROOT / "docs" / "API.md").read_text()
 
 
 def all_commands(group: click.Group = main) -> list[click.Command]:
@@ -112,3 +116,71 @@ def test_transformers_example_runs(tmp_path, monkeypatch):
     names = {}
     exec(re.search(r"```python\n(.*?)```", MODELS, re.S)[1], names)
     assert names["encoded"][0].frames.tolist() == [94, 63] and names["decoded"].shape == (2, 1, 30000)
+
+
+def defined(path: Path) -> set[str]:
+    """Names of functions and classes in a file, and of methods as `Class.method`."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return names
+
+
+def test_where_things_are_decided():
+    """Every answer names a function that is in its file."""
+    rows = re.findall(r"^\| (.+?) \| `(ecdc/[\w/]+\.py)` \| `([\w.]+)` \|$", ARCHITECTURE, re.M)
+    asked = " ".join(what for what, _, _ in rows)
+    for question in ("codebooks", "packet length", "key packets", "gains of envelopes", "model", "overwritten"):
+        assert question in asked
+    for question in ("resampling", "probabilities", "CRC"):
+        assert question in asked
+    for what, file, name in rows:
+        assert name in defined(ROOT / file), what
+
+
+def test_files_that_the_architecture_names_exist():
+    for file in re.findall(r"`((?:ecdc|training|tests)/[\w/]+\.py)`", ARCHITECTURE):
+        assert (ROOT / file).is_file(), file
+
+
+def test_documents_are_narrow():
+    """Prose of at most 100 columns; tables, links alone and code may be wider."""
+    assert len(README.splitlines()) <= 140
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "models").glob("*.md")):
+        text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+        wide = [
+            line for line in text.splitlines() if len(line) > 100 and not line.lstrip().startswith(("|", "![", "["))
+        ]
+        assert not wide, (path.name, wide[0])
+    for card in ("ecdc_24khz", "ecdc_48khz"):
+        assert len((ROOT / "docs" / "models" / f"{card}.md").read_text().splitlines()) <= 120
+
+
+def test_links_lead_somewhere():
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", path.read_text()):
+            assert (path.parent / target).exists(), (path.name, target)
+
+
+def test_every_public_name_has_a_section_in_the_api():
+    import ecdc
+
+    headings = " ".join(re.findall(r"^## (.+)$", API, re.M))
+    for name in ecdc.__all__:
+        assert f"`{name}`" in headings, name
+
+
+def test_api_examples_run(tmp_path, monkeypatch):
+    import shutil
+
+    from conftest import VOICE
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(VOICE, "voice.wav")
+    names: dict = {}
+    for example in re.findall(r"```python\n(.*?)```", API, re.S):
+        exec(example, names)
+    assert (tmp_path / "voice.ecdc").exists()
