@@ -8,8 +8,8 @@ from collections.abc import Callable
 import click
 import numpy as np
 import torch
-from delay import main as delays
-from peers import CONFIGS, official_coded, official_model
+from support.delay import main as delays
+from support.peers import CONFIGS, official_coded, official_model
 
 import ecdc
 from ecdc.codec.codec import Codec
@@ -151,7 +151,8 @@ def main(seconds: int, file_seconds: int, official_seconds: float, runs: int, de
     One thread, for both, unless OMP_NUM_THREADS says otherwise.
     """
     if delay:
-        return delays()
+        delays()
+        return
     print(f"{seconds} s of noise at 6 kbps, {torch.get_num_threads()} thread(s), median of {runs} runs")
     for name in ("official 24 kHz", "official 48 kHz", "bundled 24 kHz"):
         bench_codec(name, seconds, runs)

@@ -6,14 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from forked import Forker
+from support.forked import Forker
+from support.paths import GOLDEN, MUSIC, ROOT, TINY, TINY_STEREO, VOICE  # noqa: F401 (for the tests)
+from support.tiny_training import audio, causal, settings  # noqa: F401 (fixtures)
 
-ROOT = Path(__file__).parent.parent
-GOLDEN = ROOT / "tests" / "golden"
-TINY = GOLDEN / "tiny_24khz"
-TINY_STEREO = GOLDEN / "tiny_48khz"
-VOICE = ROOT / "samples" / "voice.wav"
-MUSIC = ROOT / "samples" / "music.flac"
 FORKER = Forker()
 
 

@@ -109,9 +109,10 @@ def stream(
     seconds: float,
     known: bool,
     per_key: int = 1,
-    config: dict = {},
+    config: dict | None = None,
     **options,
 ) -> bytes:
+    config = config or {}
     wave = tone(samplerate, channels, seconds)
     if "target_peak" in config:
         # Nothing, and ever louder.

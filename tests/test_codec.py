@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from peers import CONFIGS, official_model
+from support.peers import CONFIGS, official_model
 
 from ecdc.codec.blocks import Block, Encoded
 from ecdc.codec.codec import Codec

@@ -108,7 +108,7 @@ def test_python_example_runs(tmp_path, monkeypatch):
 
 def test_transformers_example_runs(tmp_path, monkeypatch):
     """With random weights where the hub's cache would have the official ones."""
-    from checkpoints import OFFICIAL, transformers_checkpoint
+    from support.checkpoints import OFFICIAL, transformers_checkpoint
 
     snapshot = tmp_path / "models--facebook--encodec_24khz" / "snapshots" / "0"
     transformers_checkpoint(OFFICIAL["encodec_24khz"]).save_pretrained(snapshot)

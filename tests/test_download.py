@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 import torch
-from checkpoints import save_official
 from conftest import ROOT, check
 from conftest import ecdc as command
+from support.checkpoints import save_official
 
 from ecdc.models import download
 from ecdc.models.download import DownloadError, fetch
@@ -42,12 +42,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(self.headers["Range"])
         data = self.server.content.get(self.path.strip("/"))
         if behaviour == "missing" or data is None:
-            return self.send_error(404)
+            self.send_error(404)
+            return
         if behaviour == "page":
             data = b"<html>log in to the network</html>"
         first = int(self.headers["Range"][6:-1]) if self.headers["Range"] and behaviour != "no ranges" else 0
         if first >= len(data):
-            return self.send_error(416)
+            self.send_error(416)
+            return
         self.send_response(206 if first else 200)
         self.send_header("Content-Length", str(len(data) - first))
         self.end_headers()

@@ -12,7 +12,7 @@ from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_golden import changed
-from streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
+from support.streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
 
 import ecdc
 from ecdc.bitstream.sections import split_envelope

@@ -1,4 +1,4 @@
-"""Envelopes of live streams: a packet's goes on from that of the packet before, and samples do not wait for the next."""
+"""Envelopes of live streams: each continues that of the packet before, and samples do not wait for the next."""
 
 import io
 
@@ -10,7 +10,7 @@ from conftest import GOLDEN, TINY, TINY_STEREO, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_golden import changed
-from streams import band_noise, check_any_sizes, damaged, decoded, header, packets
+from support.streams import band_noise, check_any_sizes, damaged, decoded, header, packets
 
 import ecdc
 from ecdc.bitstream import Header

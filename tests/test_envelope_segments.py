@@ -10,8 +10,7 @@ from conftest import GOLDEN, TINY_STEREO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_golden import changed
-from streams import band_noise, damaged, header, packets, rewritten
-from test_properties import decompressed
+from support.streams import band_noise, damaged, decompressed, header, packets, rewritten
 
 from ecdc.bitstream.sections import split_envelope
 from ecdc.codec.envelope import Meter

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN, MUSIC, ROOT, TINY, VOICE
-from oracle import Oracle
-from peers import official_language_model
+from support.oracle import Oracle
+from support.peers import official_language_model
 
 import ecdc
 from ecdc.audio.convert import Resampler, map_channels
@@ -141,7 +141,7 @@ def test_the_same_bytes_under_all_settings(tmp_path, bundled):
         done = subprocess.run(
             [
                 sys.executable,
-                ROOT / "tests" / "exact_run.py",
+                ROOT / "tests" / "support" / "exact_run.py",
                 "ecdc_24khz",
                 tmp_path / "codes.npy",
                 str((1, 3, 16)[index % 3]),

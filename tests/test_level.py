@@ -1,4 +1,4 @@
-"""Levels: a model that does not normalise gets its packets at the level that it is best at, and they come back at their own."""
+"""Levels: packets reach a model at the level that it is best at, and come back at their own."""
 
 import io
 
@@ -11,8 +11,7 @@ from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_golden import changed
-from streams import damaged, decoded, packets, rewritten
-from test_properties import decompressed
+from support.streams import damaged, decoded, decompressed, packets, rewritten
 
 import ecdc
 from ecdc.codec.config import CodecConfig

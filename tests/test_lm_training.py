@@ -10,8 +10,7 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT, VOICE
-from streams import decoded, packed
-from tiny_training import audio, causal  # noqa: F401 (fixtures)
+from support.streams import decoded, packed
 
 import ecdc
 from ecdc.entropy.convert import convert

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from checkpoints import OFFICIAL, official_checkpoint, save_official, transformers_checkpoint
 from conftest import VOICE, check
 from conftest import ecdc as command
 from safetensors.torch import load_file, save_file
+from support.checkpoints import OFFICIAL, official_checkpoint, save_official, transformers_checkpoint
 from test_codec import assert_same_codes
 
 import ecdc

@@ -1,5 +1,6 @@
 """Properties: whatever the sizes pushed, wherever a stream is cut; and long runs through real pipes (slow)."""
 
+import functools
 import io
 import os
 import signal
@@ -11,10 +12,11 @@ import fuzz
 import numpy as np
 import pytest
 import soundfile
-from checkpoints import OFFICIAL, official_checkpoint
 from conftest import TINY, TINY_STEREO, VOICE, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.checkpoints import OFFICIAL, official_checkpoint
+from support.streams import decompressed, pieces
 
 import ecdc
 from ecdc.audio.wav import wav_header
@@ -27,28 +29,9 @@ RATE = 16000
 SIZES = st.lists(st.integers(0, 9000), min_size=0, max_size=40)
 
 
-def pieces(data, sizes, axis_length: int):
-    """`data` cut into these sizes, the rest in one."""
-    position = 0
-    for size in sizes:
-        yield (
-            data[..., position : position + size] if isinstance(data, np.ndarray) else data[position : position + size]
-        )
-        position += size
-    if position < axis_length:
-        yield data[..., position:] if isinstance(data, np.ndarray) else data[position:]
-
-
 def compressed(codec, wave: np.ndarray, sizes, **options) -> bytes:
     compressor = ecdc.Compressor(codec, RATE, wave.shape[0], 3.0, samples=wave.shape[1], **options)
     return b"".join([compressor.push(part) for part in pieces(wave, sizes, wave.shape[1])]) + compressor.flush()
-
-
-def decompressed(data: bytes, sizes, model) -> np.ndarray:
-    decompressor = ecdc.Decompressor(model)
-    blocks = [block for part in pieces(data, sizes, len(data)) for block in decompressor.push(part)]
-    decompressor.close()
-    return np.concatenate(blocks, axis=1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,11 +74,10 @@ def as_tensor(wave: np.ndarray):
     return torch.from_numpy(np.ascontiguousarray(wave))
 
 
-def reflecting(cache=[]) -> Codec:
-    if not cache:
-        config = OFFICIAL["encodec_24khz"]
-        cache.append(Codec.from_state(config, official_checkpoint(config).state_dict()))
-    return cache[0]
+@functools.cache
+def reflecting() -> Codec:
+    config = OFFICIAL["encodec_24khz"]
+    return Codec.from_state(config, official_checkpoint(config).state_dict())
 
 
 @settings(max_examples=100, deadline=None)

@@ -9,7 +9,7 @@ import soundfile
 import torch
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise, si_snr
 from conftest import ecdc as command
-from streams import packed
+from support.streams import packed
 
 import ecdc
 from ecdc.codec.beam import beam_search

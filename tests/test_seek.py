@@ -1,4 +1,4 @@
-"""Seeking: a stretch equals the same stretch of the whole, from files and pipes, in time that the position does not change."""
+"""Seeking: a stretch equals that of the whole, from files and pipes, in time that does not depend on where it is."""
 
 import io
 import os
@@ -202,7 +202,7 @@ def test_command(tmp_path):
 
 
 def test_version_0(tmp_path, monkeypatch):
-    from checkpoints import save_official
+    from support.checkpoints import save_official
 
     from ecdc.models.importing import import_model
 

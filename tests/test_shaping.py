@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import TINY, TINY_STEREO
 from make_golden import changed
-from streams import band_noise
+from support.streams import band_noise
 
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.envelope import Meter, Shaper

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT, VOICE
-from tiny_training import TINY, audio, causal, settings, tiny_settings  # noqa: F401 (fixtures)
+from support.tiny_training import TINY, tiny_settings
 
 import ecdc
 from ecdc.codec.codec import Codec

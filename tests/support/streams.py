@@ -6,12 +6,30 @@ import io
 import numpy as np
 import torch
 from conftest import TINY, noise
-from test_properties import decompressed, pieces
 
 import ecdc
 from ecdc.bitstream import Header, Packet, StreamParser, StreamWriter
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.envelope import Meter, Shaper
+
+
+def pieces(data, sizes, axis_length: int):
+    """`data` cut into these sizes, the rest in one."""
+    position = 0
+    for size in sizes:
+        yield (
+            data[..., position : position + size] if isinstance(data, np.ndarray) else data[position : position + size]
+        )
+        position += size
+    if position < axis_length:
+        yield data[..., position:] if isinstance(data, np.ndarray) else data[position:]
+
+
+def decompressed(data: bytes, sizes, model) -> np.ndarray:
+    decompressor = ecdc.Decompressor(model)
+    blocks = [block for part in pieces(data, sizes, len(data)) for block in decompressor.push(part)]
+    decompressor.close()
+    return np.concatenate(blocks, axis=1)
 
 
 def packed(

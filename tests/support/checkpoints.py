@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import torch
-from peers import encodec, official_language_model, official_model  # noqa: F401
 
 from ecdc.codec.config import CodecConfig
 from ecdc.models.known import KNOWN
+from support.peers import encodec, official_language_model, official_model  # noqa: F401
 
 OFFICIAL = {name: known.config for name, known in KNOWN.items()}
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import soundfile
-from conftest import MUSIC, VOICE
 
+from support.paths import MUSIC, VOICE
 from training.codec.settings import Settings
 
 TINY = {

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 import soundfile
-from conftest import VOICE
+
+from support.paths import VOICE
 
 STEP = 0.01
 # Both processes import PyTorch first; what they fall behind meanwhile they catch up with.

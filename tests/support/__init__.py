@@ -1,0 +1,1 @@
+"""What several tests share: peers, the command server, small models and trainings."""
