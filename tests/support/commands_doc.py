@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def section(context: click.Context) -> str:
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         # Click keeps the lines of what follows \b: examples.
         examples = paragraph.strip().removeprefix("\b\n")
-        lines += [paragraph, ""] if examples == paragraph.strip() else ["```", examples, "```", ""]
+        lines += [textwrap.fill(paragraph, 100), ""] if examples == paragraph.strip() else ["```", examples, "```", ""]
     records = [record for parameter in command.params if (record := parameter.get_help_record(context)) and record[1]]
     if records:
         lines += ["| option | meaning |", "|---|---|"]
@@ -60,7 +61,7 @@ def pages() -> dict[Path, str]:
         page = generate_man_page(context, version=__version__)
         page = re.sub(r'^(\.TH "[^"]*" "1") "[^"]*"', r'\1 ""', page, flags=re.M)
         # Examples keep their lines.
-        page = re.sub(r"^\.PP\n\n((?:[^.].*\n)+)", r".PP\n.nf\n\1.fi\n", page, flags=re.M)
+        page = re.sub(r"^\.PP\n\x08?\n((?:[^.].*\n)+)", r".PP\n.nf\n\1.fi\n", page, flags=re.M)
         made[MAN / f"{context.command_path.replace(' ', '-')}.1"] = page
     return {path: text.rstrip() + "\n" for path, text in made.items()}
 
