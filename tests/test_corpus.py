@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.data.corpus import _decode_group, plan, trimmed
+from training.data.corpus import _decode_group, plan
+from training.data.decoding import trimmed
 
 
 def test_corpus_plan_keeps_held_out_files_apart(tmp_path):

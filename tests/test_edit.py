@@ -6,9 +6,9 @@ import io
 import numpy as np
 import pytest
 import soundfile
-import streams
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
+from support import streams
 
 import ecdc
 from ecdc.errors import BitstreamError, EcdcError

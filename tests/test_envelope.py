@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-import streams
 import torch
 from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_golden import changed
+from support import streams
 from support.streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
 
 import ecdc

@@ -4,12 +4,12 @@ import io
 
 import numpy as np
 import pytest
-import streams
 import torch
 from conftest import GOLDEN, TINY_STEREO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_golden import changed
+from support import streams
 from support.streams import band_noise, damaged, decompressed, header, packets, rewritten
 
 from ecdc.bitstream.sections import split_envelope

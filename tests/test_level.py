@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-import streams
 from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_golden import changed
+from support import streams
 from support.streams import damaged, decoded, decompressed, packets, rewritten
 
 import ecdc

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 import soundfile
-import streams
 from conftest import MUSIC, TINY, TINY_STEREO, VOICE, check, noise
 from conftest import ecdc as command
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import streams
 
 import ecdc
 from ecdc.bitstream import Packet, StreamParser

@@ -16,7 +16,7 @@ from ecdc.bitstream import StreamParser
 from ecdc.codec.codec import Codec
 from ecdc.codec.config import CodecConfig
 from ecdc.errors import BitstreamError
-from ecdc.stream.stretch import Stretch
+from ecdc.stream.stretch import Stretch, decoder_memory
 from training.codec.export import save_model
 from training.codec.initial import initialise
 
@@ -119,7 +119,7 @@ def test_without_lstm_a_stretch_is_exact(rate, tmp_path):
     whole, _ = ecdc.read(io.BytesIO(data), model=tmp_path)
     assert np.abs(np.diff(whole)).max() > 1e-3
     # The last stands as near behind a key packet as it may without the one before being needed.
-    frames = 375 + config.decoder_memory + 8
+    frames = 375 + decoder_memory(config) + 8
     for start in (5 * rate, 12_345, 5 * rate + 11_111, 27 * rate + 1, frames * config.hop_length * rate // 24000):
         part, _ = ecdc.read(io.BytesIO(data), rate, start, model=tmp_path)
         np.testing.assert_allclose(part, whole[start : start + rate], rtol=0, atol=1e-5 * np.abs(whole).max())
