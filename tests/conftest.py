@@ -49,3 +49,19 @@ def voice(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("voice") / "voice.ecdc"
     check(ecdc("compress", VOICE, path))
     return path
+
+
+@pytest.fixture(scope="session")
+def plain_voice(tmp_path_factory) -> Path:
+    """The voice as a stream without language model, which decodes several times as fast."""
+    path = tmp_path_factory.mktemp("plain") / "voice.ecdc"
+    check(ecdc("compress", "--no-lm", VOICE, path))
+    return path
+
+
+def excerpt(source: Path, folder: Path, seconds: float) -> Path:
+    """The beginning of a clip, as a file of its kind."""
+    data, rate = soundfile.read(source, always_2d=True)
+    path = folder / f"excerpt{source.suffix}"
+    soundfile.write(path, data[: round(seconds * rate)], rate)
+    return path

@@ -22,6 +22,7 @@ from ecdc.entropy.model_coder import ModelCoder
 from ecdc.entropy.range_coder import RangeDecoder, RangeEncoder
 from ecdc.errors import BitstreamError, ModelError
 from ecdc.models import language_model, load_model
+from ecdc.models.store import LANGUAGE_MODEL
 
 
 def real_codes(codec: Codec, n_codebooks: int) -> np.ndarray:
@@ -142,7 +143,7 @@ def test_the_same_bytes_under_all_settings(tmp_path, bundled):
             [
                 sys.executable,
                 ROOT / "tests" / "support" / "exact_run.py",
-                "ecdc_24khz",
+                ROOT / "ecdc" / "models" / "bundled" / "ecdc_24khz" / LANGUAGE_MODEL,
                 tmp_path / "codes.npy",
                 str((1, 3, 16)[index % 3]),
             ],
