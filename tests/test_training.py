@@ -147,7 +147,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
     for _ in range(2):
         resumed.step()
     one = torch.load(whole / "state.pt", weights_only=True)
-    for name, tensor in resumed.state()["averaged"].items():
+    for name, tensor in resumed.averaged.items():
         assert torch.allclose(tensor, one["averaged"][name], rtol=1e-4, atol=1e-6), name
     assert (whole / "log.csv").read_text().count("\n") == 3
     assert (whole / "log.png").exists() and len(list((whole / "samples").glob("*.wav"))) == 6
