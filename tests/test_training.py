@@ -127,6 +127,7 @@ def test_discriminator_learns_what_is_made():
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
+    settings = dataclasses.replace(settings, check_every=3)
     whole, part = tmp_path / "whole", tmp_path / "part"
     train(settings, whole)
     part.mkdir()

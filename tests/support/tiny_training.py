@@ -60,7 +60,7 @@ def tiny_settings(config: dict, audio, folder) -> Settings:
         similarity=1.0,
         adversarial=3,
         ramp=2,
-        check_every=3,
+        check_every=6,
     )
 
 
