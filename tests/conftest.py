@@ -1,26 +1,13 @@
 """Fixtures: the command as a user runs it, tiny models with random weights, the sample clips."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from support.forked import Forker
+from support.command import check, ecdc
 from support.paths import GOLDEN, MUSIC, ROOT, TINY, TINY_STEREO, VOICE  # noqa: F401 (for the tests)
 from support.tiny_training import audio, causal, settings  # noqa: F401 (fixtures)
-
-FORKER = Forker()
-
-
-def ecdc(*arguments, **options) -> subprocess.CompletedProcess:
-    """Run the command in a process of its own; output as bytes."""
-    return FORKER.run(list(map(str, arguments)), **options)
-
-
-def check(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
-    assert done.returncode == 0, done.stderr.decode()
-    return done
 
 
 def si_snr(reference: np.ndarray, estimate: np.ndarray) -> float:

@@ -22,6 +22,11 @@ def packed(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def whole(packed):
+    return ecdc.read(packed)[0]
+
+
 @pytest.fixture(params=("str", "path", "file", "bytes", "pipe"))
 def source(request, packed):
     if request.param in ("str", "path"):
@@ -38,11 +43,11 @@ def source(request, packed):
             yield file
 
 
-def test_read_every_kind_of_input(source, packed):
+def test_read_every_kind_of_input(source, whole):
     data, rate = ecdc.read(source)
     original, _ = soundfile.read(MUSIC)
     assert data.dtype == np.float32 and data.shape == original.shape and rate == 44100
-    np.testing.assert_array_equal(data, ecdc.read(packed)[0])
+    np.testing.assert_array_equal(data, whole)
 
 
 def test_info_of_every_kind_of_input(source):
@@ -52,8 +57,7 @@ def test_info_of_every_kind_of_input(source):
     assert info.entropy == "language model" and 0 < info.saved < 1
 
 
-def test_parts(packed):
-    whole, _ = ecdc.read(packed)
+def test_parts(packed, whole):
     for start, frames in ((0, 100), (44100, 22050), (352799, 100), (352800, 5), (10**9, 5), (7, -1), (3, 0)):
         part, _ = ecdc.read(packed, start=start, frames=frames)
         # Decoded from a later packet on: the same but for float rounding.

@@ -1,7 +1,6 @@
 """Training: its parts, a few steps of all of it, and that a resumed run is the uninterrupted one."""
 
 import dataclasses
-import os
 import re
 import shutil
 import signal
@@ -14,6 +13,7 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT, VOICE
+from support.command import train_command
 from support.tiny_training import TINY, tiny_settings
 
 import ecdc
@@ -169,14 +169,9 @@ def test_wrong_calls_are_one_line(audio, tmp_path):
         (["codec", "run2", "--audio", str(audio)], 1, "name a model to go on from"),
         (["export", "empty", "model"], 1, "not a training run"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "training", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        assert done.returncode == status and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+        done = train_command(*arguments, cwd=tmp_path)
+        errors = done.stderr.decode()
+        assert done.returncode == status and said in errors and "Traceback" not in errors, errors
 
 
 def test_killed_run_goes_on(causal, tmp_path):

@@ -6,21 +6,23 @@ That process has imported modules and done nothing else, so a call is what it is
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 LONGEST_REQUEST = 1 << 20
 
 
 class Forker:
-    """Starts with the first call, and ends with this process."""
+    """Starts with the first call, and ends with this process. `program`: ecdc, or train of bin."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "ecdc") -> None:
+        self._program = program
         self._socket: socket.socket | None = None
 
     def run(
@@ -56,7 +58,9 @@ class Forker:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_REQUEST)
         subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            [sys.executable, __file__, str(theirs.fileno()), self._program],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
         )
         theirs.close()
 
@@ -76,10 +80,8 @@ def _write(descriptor: int, data: bytes) -> None:
         pass
 
 
-def serve(connection: socket.socket) -> None:
-    import ecdc.cli
-    import ecdc.stream.edit
-    import ecdc.stream.repair  # noqa: F401
+def serve(connection: socket.socket, program: str) -> None:
+    run = _ecdc() if program == "ecdc" else _train()
 
     while True:
         request, descriptors, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, 3)
@@ -88,16 +90,31 @@ def serve(connection: socket.socket) -> None:
         child = os.fork()
         if child == 0:
             connection.close()
-            _command(json.loads(request), descriptors)
+            _command(run, program, json.loads(request), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         connection.send(b"%d" % os.waitpid(child, 0)[1])
 
 
-def _command(request: dict, descriptors: list[int]) -> None:
-    """What a new interpreter does with the command, to its end."""
+def _ecdc() -> Callable[[], None]:
+    import ecdc.stream.edit
+    import ecdc.stream.repair  # noqa: F401
     from ecdc.cli import run
 
+    return run
+
+
+def _train() -> Callable[[], None]:
+    import training.codec.trainer
+    import training.lm.trainer  # noqa: F401
+    from training.cli import main
+    from training.console import run
+
+    return functools.partial(run, main, "train")
+
+
+def _command(run: Callable[[], None], program: str, request: dict, descriptors: list[int]) -> None:
+    """What a new interpreter does with the command, to its end."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -105,7 +122,7 @@ def _command(request: dict, descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    sys.argv = ["ecdc", *request["arguments"]]
+    sys.argv = [program, *request["arguments"]]
     status = 0
     try:
         run()
@@ -118,4 +135,4 @@ def _command(request: dict, descriptors: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
