@@ -52,3 +52,11 @@ def excerpt(source: Path, folder: Path, seconds: float) -> Path:
     path = folder / f"excerpt{source.suffix}"
     soundfile.write(path, data[: round(seconds * rate)], rate)
     return path
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    folder = tmp_path / "home"
+    monkeypatch.setenv("ECDC_HOME", str(folder))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return folder

@@ -28,7 +28,6 @@ from training.codec.losses import mel_distance
 
 RATE, BLOCK, HOP, BANDS = 24000, 25, 320, 24
 SHAPED = changed(TINY, envelope_frames=BLOCK)
-CONFIG = SHAPED.config
 
 
 def packed(wave: np.ndarray, codec=SHAPED, bandwidth: float = 3.0, **options) -> bytes:
@@ -41,11 +40,11 @@ def envelopes(data: bytes) -> list[bytes]:
 
 
 def measured(wave: np.ndarray) -> np.ndarray:
-    return streams.measured(CONFIG, BLOCK, wave)
+    return streams.measured(SHAPED.config, BLOCK, wave)
 
 
 def shaped(wave: np.ndarray, levels, sizes=()) -> np.ndarray:
-    return streams.shaped(Shaper(CONFIG, BLOCK), wave, levels, sizes)
+    return streams.shaped(Shaper(SHAPED.config, BLOCK), wave, levels, sizes)
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,7 +61,10 @@ def test_golden_envelopes_are_written_as_ever():
     data = (GOLDEN / "shaped.ecdc").read_bytes()
     assert header(data).envelope_frames == BLOCK
     for packet, coded in zip(packets(data), envelopes(data)):
-        assert encode_envelope(decode_envelope(coded, 1, CONFIG.envelope_blocks(packet.frames, BLOCK), BANDS)) == coded
+        assert (
+            encode_envelope(decode_envelope(coded, 1, SHAPED.config.envelope_blocks(packet.frames, BLOCK), BANDS))
+            == coded
+        )
 
 
 def test_what_was_expected_costs_little():

@@ -3,17 +3,12 @@
 import dataclasses
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from conftest import ROOT, VOICE
-from support.command import train_command
 from support.tiny_training import TINY, tiny_settings
 
 import ecdc
@@ -22,13 +17,11 @@ from ecdc.codec.quantizer import ResidualVectorQuantizer
 from ecdc.errors import EcdcError
 from ecdc.models.importing import import_model
 from ecdc.models.known import KNOWN
-from training.cli import codec as codec_command
 from training.codec.discriminator import Discriminator, adversarial_loss, discriminator_loss, feature_loss
 from training.codec.export import export_codec, save_model
 from training.codec.initial import initial_codec
 from training.codec.optimizer import Optimizer, orthogonalised
 from training.codec.quantizer import QuantizerTrainer
-from training.codec.settings import Settings
 from training.codec.trainer import Trainer, train
 from training.data.crops import Crops, scan
 
@@ -152,108 +145,6 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
         assert torch.allclose(tensor, one["averaged"][name], rtol=1e-4, atol=1e-6), name
     assert (whole / "log.csv").read_text().count("\n") == 3
     assert (whole / "log.png").exists() and len(list((whole / "samples").glob("*.wav"))) == 6
-
-
-def test_every_setting_has_its_option():
-    assert {option.name for option in codec_command.params} == {"run"} | {
-        field.name for field in dataclasses.fields(Settings)
-    }
-
-
-def test_wrong_calls_are_one_line(audio, tmp_path):
-    (tmp_path / "empty").mkdir()
-    for arguments, status, said in (
-        (["codec", "run"], 2, "a new run needs --audio"),
-        (["codec", "run", "--audio", "empty", "--model", "ecdc_24khz"], 1, "no audio found below"),
-        (["codec", "run", "--audio", str(audio), "--model", "nothing"], 1, "no model nothing"),
-        (["codec", "run2", "--audio", str(audio)], 1, "name a model to go on from"),
-        (["export", "empty", "model"], 1, "not a training run"),
-    ):
-        done = train_command(*arguments, cwd=tmp_path)
-        errors = done.stderr.decode()
-        assert done.returncode == status and said in errors and "Traceback" not in errors, errors
-
-
-def test_killed_run_goes_on(causal, tmp_path):
-    run = tmp_path / "run"
-    dataclasses.replace(causal, steps=100000).save(run)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", "codec", str(run), "--processes", "2"], cwd=ROOT, stderr=subprocess.PIPE
-    )
-    for _ in range(600):
-        if (run / "log.csv").exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    process.terminate()
-    assert process.wait(60) == 0, process.stderr.read()
-    done = torch.load(run / "state.pt", weights_only=True)["step"]
-    assert 3 <= done < 100000
-    trained = Trainer(Settings.load(run), run)
-    assert trained.done == done
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_vanished_audio_is_named(causal, tmp_path, processes):
-    run, mine = tmp_path / "run", tmp_path / "mine"
-    shutil.copytree(causal.audio[0], mine)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "training",
-            "codec",
-            str(run),
-            "--processes",
-            str(processes),
-            "--audio",
-            str(mine),
-            "--config",
-            causal.config,
-            "--check-every",
-            "3",
-            "--steps",
-            "100000",
-        ],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (run / "log.csv").exists() and process.poll() is None:
-        time.sleep(0.05)
-    shutil.rmtree(mine)
-    said = process.stderr.read()
-    assert process.wait(60) == 1 and f"{mine}/" in said and "cannot be read any more" in said, said
-    assert "Traceback" not in said, said
-
-
-def test_stopped_before_it_listens(causal, tmp_path):
-    run = tmp_path / "run"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "training",
-            "codec",
-            str(run),
-            "--processes",
-            "2",
-            "--audio",
-            causal.audio[0],
-            "--config",
-            causal.config,
-        ],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (run / "index.json").exists() and process.poll() is None:
-        time.sleep(0.05)
-    time.sleep(1)
-    process.terminate()
-    said = process.stderr.read()
-    # On a slow machine perhaps before there are processes, on a fast one after they listen.
-    assert process.wait(60) in (1, 0, -signal.SIGTERM) and "Traceback" not in said, said
-    assert process.returncode != 1 or "the same command goes on" in said
 
 
 def test_exported_models_compress(settings, tmp_path):

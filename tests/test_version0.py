@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,10 +9,9 @@ import soundfile
 import torch
 from conftest import VOICE, check
 from conftest import ecdc as command
-from support.checkpoints import OFFICIAL, official_tool, save_official
+from support.checkpoints import official_tool, save_official
 
 import ecdc
-from ecdc.bitstream.version0 import LAYOUTS, pack_header
 from ecdc.errors import BitstreamError, ModelError
 from ecdc.models.importing import import_model
 
@@ -251,36 +248,3 @@ def test_what_version_0_cannot_hold(models):
     compressor = ecdc.Compressor(codec, codec.config.sample_rate, codec.config.channels, version=0, tags={"a": "b"})
     with pytest.raises(BitstreamError, match="tags"):
         compressor.push(np.zeros((codec.config.channels, 10), np.float32))
-
-
-def test_layouts_are_those_of_the_models():
-    for name, layout in LAYOUTS.items():
-        config = OFFICIAL[name]
-        assert (layout.sample_rate, layout.channels, layout.codebooks, layout.hop_length, layout.bits_per_code) == (
-            config.sample_rate,
-            config.channels,
-            config.codebooks,
-            config.hop_length,
-            config.bits_per_code,
-        )
-        assert (layout.segment or 0, layout.stride or 0) == (config.segment_length, config.segment_stride)
-
-
-def test_golden_header():
-    assert (
-        pack_header("encodec_24khz", 24000, 8)
-        == b'ECDC\0\0\0\x009{"m": "encodec_24khz", "al": 24000, "nc": 8, "lm": false}'
-    )
-
-
-def test_an_hour_takes_no_memory_to_parse():
-    frames = 3600 * 75
-    data = pack_header("encodec_24khz", 320 * frames, 2) + bytes(frames * 20 // 8)
-    program = (
-        "import sys; from ecdc.bitstream import StreamParser, pieces\n"
-        "parser = StreamParser(); count = sum(1 for piece in pieces(sys.stdin.buffer) for _ in parser.push(piece))\n"
-        "parser.close(); print(count, open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, timeout=100)
-    count, kilobytes = map(int, done.stdout.split())
-    assert count == frames // 300 + 1 and kilobytes < 100_000

@@ -101,3 +101,12 @@ def band_noise(seconds: int, seed: int = 0) -> np.ndarray:
     wave = noise(seconds * 24000, seed=seed)[:, 0]
     spectrum = np.fft.rfft(wave) / (1 + np.fft.rfftfreq(len(wave), 1 / 24000) / 500)
     return (np.fft.irfft(spectrum) * (1.2 + np.sin(np.arange(len(wave)) / 9000)))[None].astype(np.float32)
+
+
+def parse(data: bytes, sizes=None) -> tuple[StreamParser, list]:
+    parser, sections, position = StreamParser(), [], 0
+    for size in sizes or [len(data)]:
+        sections += parser.push(data[position : position + size])
+        position += size
+    parser.close()
+    return parser, sections
