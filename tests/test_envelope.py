@@ -102,10 +102,8 @@ def test_what_is_right_stays_as_it_is():
 def test_streams_are_closer_to_the_original(path):
     data, rate = soundfile.read(path, always_2d=True, dtype="float32")
     wave = soxr.resample(data.mean(1), rate, RATE)[: 10 * RATE].astype(np.float32)
-    codec = ecdc.load_model()
-    without, with_it = (
-        packed(wave, model, 6.0, lm=False) for model in (changed(codec.folder, envelope_frames=None), codec)
-    )
+    models = changed(ecdc.load_model().folder, envelope_frames=None), ecdc.load_model()
+    without, with_it = (packed(wave, model, 6.0, lm=False) for model in models)
     assert len(with_it) - len(without) < 550 / 8 * len(wave) / RATE
     tensor = torch.from_numpy(wave)[None, None]
     before, after = (torch.from_numpy(decoded(stream, None))[None, None] for stream in (without, with_it))
@@ -229,9 +227,8 @@ def test_lengths_of_blocks_that_make_no_sense(frames):
 
 
 def test_only_where_it_is_possible():
-    assert (
-        CodecConfig(pad_mode="constant", envelope_frames=25).canonical() == CodecConfig(pad_mode="constant").canonical()
-    )
+    plain = {"pad_mode": "constant"}
+    assert CodecConfig(**plain, envelope_frames=25).canonical() == CodecConfig(**plain).canonical()
     for wrong in (
         {"envelope_frames": 3},
         {"pad_mode": "reflect"},
@@ -241,13 +238,13 @@ def test_only_where_it_is_possible():
         {"causal": False, "segment": 0.1003},
     ):
         with pytest.raises(ModelError, match="envelope_frames"):
-            CodecConfig(**{"pad_mode": "constant", "envelope_frames": 25, **wrong})
+            CodecConfig(**{**plain, "envelope_frames": 25, **wrong})
     with pytest.raises(BitstreamError, match="official cannot have"):
         PayloadCoder(CodecConfig(name="official"), 2, None, 25)
 
 
 def test_levels_have_the_unit_of_the_format():
-    """A sine of full scale at 1 kHz has 80 in its band, as docs/FORMAT.md says."""
+    # A sine of full scale at 1 kHz has 80 in its band, as docs/FORMAT.md says.
     wave = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)[None].astype(np.float32)
     levels = FLOOR + measured(wave)[0, 1]
     assert np.argmax(levels) == 9 and levels[9] == round(np.log2(80))
