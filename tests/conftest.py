@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from support.command import check, ecdc
 from support.paths import GOLDEN, MUSIC, ROOT, TINY, TINY_STEREO, VOICE  # noqa: F401 (for the tests)
-from support.tiny_training import audio, causal, settings  # noqa: F401 (fixtures)
+from support.tiny_training import audio, causal, causal_run, finished, segmented_run  # noqa: F401 (fixtures)
 
 
 def si_snr(reference: np.ndarray, estimate: np.ndarray) -> float:

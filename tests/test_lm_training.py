@@ -19,20 +19,16 @@ from ecdc.entropy.model_file import load_language_model
 from ecdc.errors import EcdcError
 from ecdc.models import language_model
 from ecdc.models.registry import LANGUAGE_MODEL
-from training.codec.export import export_codec
-from training.codec.trainer import train
 from training.data.crops import Crops, scan
 from training.lm.codes import collect
 from training.lm.start import float_state
 from training.lm.trainer import LmSettings, train_lm
 
 
-def test_language_model_is_trained_and_used(causal, audio, tmp_path, capsys):
-    run = tmp_path / "run"
-    train(causal, run)
+def test_language_model_is_trained_and_used(causal_run, audio, tmp_path, capsys):
     for inner in (False, True):
         folder = tmp_path / f"mine-{inner}"
-        export_codec(run, folder, "mine")
+        shutil.copytree(causal_run.model, folder)
         train_lm(
             folder,
             [audio],
@@ -80,10 +76,9 @@ def stop_at(said: bytes, *arguments) -> None:
     assert process.wait(60) == 0 and b"the same command goes on" in heard and b"Traceback" not in heard, heard
 
 
-def test_stopped_language_model_goes_on(causal, audio, tmp_path):
-    train(causal, tmp_path / "run")
+def test_stopped_language_model_goes_on(causal_run, audio, tmp_path):
     folder, state = tmp_path / "mine", tmp_path / "lm.pt"
-    export_codec(tmp_path / "run", folder, "mine")
+    shutil.copytree(causal_run.model, folder)
     stop_at(
         b"bits a code",
         "lm",
@@ -105,10 +100,9 @@ def test_stopped_language_model_goes_on(causal, audio, tmp_path):
     assert torch.load(state, weights_only=True)["step"] == done + 1 and (folder / LANGUAGE_MODEL).exists()
 
 
-def test_stopped_collection_of_codes_goes_on(causal, audio, tmp_path):
-    train(causal, tmp_path / "run")
+def test_stopped_collection_of_codes_goes_on(causal_run, audio, tmp_path):
     folder, state = tmp_path / "mine", tmp_path / "lm.pt"
-    export_codec(tmp_path / "run", folder, "mine")
+    shutil.copytree(causal_run.model, folder)
     stop_at(b"codes of", "lm", folder, "--audio", audio, "--state", state, "--hours", "100")
     parts = [tmp_path / f"lm.codes.{number}of2" for number in range(2)]
     made = [torch.load(part, weights_only=True) for part in parts]

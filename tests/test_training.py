@@ -119,10 +119,8 @@ def test_discriminator_learns_what_is_made():
     assert feature_loss(judge(real), judge(real)) == 0 < feature_loss(judge(real), judge(made))
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
-    settings = dataclasses.replace(settings, check_every=3)
-    whole, part = tmp_path / "whole", tmp_path / "part"
-    train(settings, whole)
+def test_a_resumed_run_is_the_uninterrupted_one(finished, tmp_path):
+    settings, whole, part = finished.settings, finished.folder, tmp_path / "part"
     part.mkdir()
     trainer = Trainer(settings, part)
     before = [trainer.step() for _ in range(4)]
@@ -147,10 +145,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path):
     assert (whole / "log.png").exists() and len(list((whole / "samples").glob("*.wav"))) == 6
 
 
-def test_exported_models_compress(settings, tmp_path):
-    run, folder = tmp_path / "run", tmp_path / "mine"
-    train(settings, run)
-    export_codec(run, folder, "mine")
+def test_exported_models_compress(finished, tmp_path):
+    settings, run, folder = finished
     model = ecdc.load_model(folder)
     averaged = torch.load(run / "state.pt", weights_only=True)["averaged"]["quantizer.embed"]
     largest = averaged.abs().amax(1, keepdim=True)
@@ -176,20 +172,19 @@ def test_an_exported_file_is_imported_as_what_it_is(tmp_path, monkeypatch):
     torch.testing.assert_close(imported.quantizer.embed, codec.quantizer.embed, rtol=0, atol=0.03)
 
 
-def test_a_model_grows(causal, audio, tmp_path):
-    train(causal, tmp_path / "run")
-    export_codec(tmp_path / "run", tmp_path / "small", "small")
-    old = ecdc.load_model(tmp_path / "small")
+def test_a_model_grows(causal_run, audio, tmp_path):
+    small = str(causal_run.model)
+    old = ecdc.load_model(small)
     wave = torch.from_numpy(soundfile.read(VOICE, frames=9600, dtype="float32")[0])[None, None]
     wider = tiny_settings(TINY | {"dimension": 12}, audio, tmp_path)
-    new = initial_codec(dataclasses.replace(wider, model=str(tmp_path / "small")))
+    new = initial_codec(dataclasses.replace(wider, model=small))
     with torch.inference_mode():
         latents, before = new.encoder(wave), old.encoder(wave)
         torch.testing.assert_close(latents[:, :8], before)
         assert 0.01 < latents[:, 8:].std() / before.std() < 2
         torch.testing.assert_close(new.decoder(latents), old.decoder(before))
     grown = dataclasses.replace(
-        tiny_settings(TINY | {"lstm_layers": 0, "bottleneck_layers": 2}, audio, tmp_path), model=str(tmp_path / "small")
+        tiny_settings(TINY | {"lstm_layers": 0, "bottleneck_layers": 2}, audio, tmp_path), model=small
     )
     assert torch.equal(
         initial_codec(grown).decoder.model[-1].conv["conv"].weight, old.decoder.model[-1].conv["conv"].weight
@@ -203,15 +198,11 @@ def test_a_model_grows(causal, audio, tmp_path):
         ({"ratios": [8, 5, 4], "envelope_frames": None}, "another ratios"),
     ):
         with pytest.raises(EcdcError, match=said):
-            initial_codec(
-                dataclasses.replace(tiny_settings(TINY | change, audio, tmp_path), model=str(tmp_path / "small"))
-            )
+            initial_codec(dataclasses.replace(tiny_settings(TINY | change, audio, tmp_path), model=small))
 
 
-def test_decoder_alone_is_trained(settings, audio, tmp_path):
-    train(settings, tmp_path / "run")
-    old = tmp_path / "old"
-    export_codec(tmp_path / "run", old, "old")
+def test_decoder_alone_is_trained(finished, tmp_path):
+    settings, _, old = finished
     further = dataclasses.replace(settings, model=str(old), config=None, decoder_only=True, average=0.0)
     train(further, tmp_path / "further")
     export_codec(tmp_path / "further", tmp_path / "new", "new")

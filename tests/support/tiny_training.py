@@ -1,12 +1,17 @@
 """What the tests of training train: a tiny codec, on three seconds of the samples."""
 
+import dataclasses
 import json
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import soundfile
 
 from support.paths import MUSIC, VOICE
+from training.codec.export import export_codec
 from training.codec.settings import Settings
+from training.codec.trainer import train
 
 TINY = {
     "sample_rate": 24000,
@@ -31,7 +36,7 @@ TINY_SEGMENTED = TINY | {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def audio(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audio")
     for category, path in (("speech", VOICE), ("music", MUSIC), ("sound", MUSIC)):
@@ -64,11 +69,39 @@ def tiny_settings(config: dict, audio, folder) -> Settings:
     )
 
 
-@pytest.fixture(params=[TINY, TINY_SEGMENTED], ids=["causal", "segmented"])
-def settings(request, audio, tmp_path):
-    return tiny_settings(request.param, audio, tmp_path)
+class TinyRun(NamedTuple):
+    """A finished run, and the model that was exported from it: not to be changed."""
+
+    settings: Settings
+    folder: Path
+    model: Path
+
+
+def tiny_run(config: dict, audio: Path, folder: Path) -> TinyRun:
+    settings = dataclasses.replace(tiny_settings(config, audio, folder), check_every=3)
+    run = TinyRun(settings, folder / "run", folder / "mine")
+    train(run.settings, run.folder)
+    export_codec(run.folder, run.model, "mine")
+    return run
+
+
+@pytest.fixture(scope="session")
+def causal_run(audio, tmp_path_factory) -> TinyRun:
+    return tiny_run(TINY, audio, tmp_path_factory.mktemp("causal"))
+
+
+@pytest.fixture(scope="session")
+def segmented_run(audio, tmp_path_factory) -> TinyRun:
+    return tiny_run(TINY_SEGMENTED, audio, tmp_path_factory.mktemp("segmented"))
+
+
+@pytest.fixture(params=["causal", "segmented"])
+def finished(request) -> TinyRun:
+    """A run of a codec of either kind that is done."""
+    return request.getfixturevalue(f"{request.param}_run")
 
 
 @pytest.fixture
 def causal(audio, tmp_path):
+    """Settings of a run that is not begun."""
     return tiny_settings(TINY, audio, tmp_path)
