@@ -14,7 +14,6 @@ from ecdc.entropy.model_coder import ModelCoder
 from ecdc.entropy.range_coder import RangeDecoder, RangeEncoder
 from ecdc.errors import BitstreamError
 from ecdc.models import language_model, load_model
-from ecdc.models.store import LANGUAGE_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def test_the_same_bytes_under_all_settings(tmp_path, bundled):
             [
                 sys.executable,
                 ROOT / "tests" / "support" / "exact_run.py",
-                ROOT / "ecdc" / "models" / "bundled" / "ecdc_24khz" / LANGUAGE_MODEL,
+                "ecdc_24khz",
                 tmp_path / "codes.npy",
                 str((1, 3, 16)[index % 3]),
             ],

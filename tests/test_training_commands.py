@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,12 +38,16 @@ def test_wrong_calls_are_one_line(audio, tmp_path):
         assert done.returncode == status and said in errors and "Traceback" not in errors, errors
 
 
+def started(run: Path, processes: int, *arguments: str) -> subprocess.Popen:
+    """`bin/train codec`, going on by itself."""
+    command = [sys.executable, "-m", "training", "codec", str(run), "--processes", str(processes), *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
 def test_killed_run_goes_on(causal, tmp_path):
     run = tmp_path / "run"
     dataclasses.replace(causal, steps=100000).save(run)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", "codec", str(run), "--processes", "2"], cwd=ROOT, stderr=subprocess.PIPE
-    )
+    process = started(run, 2)
     for _ in range(600):
         if (run / "log.csv").exists() or process.poll() is not None:
             break
@@ -59,27 +64,8 @@ def test_killed_run_goes_on(causal, tmp_path):
 def test_vanished_audio_is_named(causal, tmp_path, processes):
     run, mine = tmp_path / "run", tmp_path / "mine"
     shutil.copytree(causal.audio[0], mine)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "training",
-            "codec",
-            str(run),
-            "--processes",
-            str(processes),
-            "--audio",
-            str(mine),
-            "--config",
-            causal.config,
-            "--check-every",
-            "3",
-            "--steps",
-            "100000",
-        ],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
+    process = started(
+        run, processes, "--audio", str(mine), "--config", causal.config, *["--check-every", "3", "--steps", "100000"]
     )
     while not (run / "log.csv").exists() and process.poll() is None:
         time.sleep(0.05)
@@ -91,24 +77,7 @@ def test_vanished_audio_is_named(causal, tmp_path, processes):
 
 def test_stopped_before_it_listens(causal, tmp_path):
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "training",
-            "codec",
-            str(run),
-            "--processes",
-            "2",
-            "--audio",
-            causal.audio[0],
-            "--config",
-            causal.config,
-        ],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(run, 2, "--audio", causal.audio[0], "--config", causal.config)
     while not (run / "index.json").exists() and process.poll() is None:
         time.sleep(0.05)
     time.sleep(1)

@@ -1,7 +1,7 @@
 """Codes to bytes and back in a process of its own, for test_exact.py to run under many settings.
 
-Prints the digest of all counts' effects: the bytes of every packet. Arguments: the language
-model's file, a file of codes [K, T], the batch size.
+Prints the digest of all counts' effects: the bytes of every packet. Arguments: the model
+folder, a file of codes [K, T], the batch size.
 """
 
 import hashlib
@@ -10,13 +10,13 @@ import sys
 import numpy as np
 
 from ecdc.entropy.model_coder import ModelCoder
-from ecdc.entropy.model_file import load_language_model
+from ecdc.models import language_model, load_model
 
 
-def main(model: str, path: str, batch: int) -> None:
+def main(folder: str, path: str, batch: int) -> None:
     codes = np.load(path)
     packets = np.array_split(codes, 6, axis=1)
-    coder = ModelCoder(load_language_model(model), len(codes))
+    coder = ModelCoder(language_model(load_model(folder)), len(codes))
     digest = hashlib.sha256()
     for start in range(0, len(packets), batch):
         group = packets[start : start + batch]
