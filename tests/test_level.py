@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 from conftest import GOLDEN, MUSIC, TINY, TINY_STEREO, VOICE, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,9 @@ from support.streams import damaged, decoded, decompressed, packets, rewritten
 
 import ecdc
 from ecdc.codec.config import CodecConfig
-from ecdc.codec.level import scale_for
+from ecdc.codec.level import level_of, scale_for
 from ecdc.errors import BitstreamError, ModelError
+from ecdc.models import load_model
 from ecdc.stream.decompressor import Decompressor
 from ecdc.stream.edit import cut, join, truncate
 
@@ -59,6 +61,23 @@ def test_scales_are_powers_of_two_that_bring_the_peak_near_the_target():
         None,
     ]
     assert scale_for(0.001, CodecConfig()) is None
+
+
+@pytest.mark.parametrize("click, level", [([1.0], 0.125), ([0.3, -0.3], 0.05), ([0.09], 0.09), ([1.0] * 144, 1.0)])
+def test_a_click_does_not_set_the_level_of_quiet_sound_and_a_drum_does(click, level):
+    wave = torch.full((1, 5 * RATE), 0.05)
+    wave[0, RATE : RATE + len(click)] = torch.tensor(click)
+    assert level_of(wave, CodecConfig(target_peak=0.6)) == pytest.approx(level)
+
+
+def test_quiet_speech_beside_a_click_sounds_as_without(sound):
+    codec = load_model("ecdc_24khz")
+    quiet = sound[: 5 * RATE] / 16
+    clicked = quiet.copy()
+    clicked[2 * RATE] = 1
+    plain, other = (decoded(streams.packed(codec, wave[None], 6, lm=False), None) for wave in (quiet, clicked))
+    rest = np.r_[0 : 2 * RATE - 2400, 2 * RATE + 2400 : 5 * RATE]
+    assert si_snr(quiet[rest], other[rest]) > si_snr(quiet[rest], plain[rest]) - 0.5
 
 
 @pytest.mark.parametrize("decibels", (-20, -40, -50, 12))
@@ -166,3 +185,14 @@ def test_a_scale_only_where_it_is_allowed():
 def test_the_target_is_no_part_of_what_a_stream_needs():
     assert CodecConfig(target_peak=0.5).canonical() == CodecConfig().canonical()
     assert decoded(packed(changing())).shape == (11 * RATE,)
+
+
+@pytest.mark.parametrize("right", (-1.0, -0.9, -0.5, 0.0, 1.0))
+def test_stereo_of_any_width_keeps_its_level(right):
+    """The mono mix of wide stereo, whose loudness segments are divided by, is near silence."""
+    data, rate = soundfile.read(MUSIC, always_2d=True, dtype="float32", frames=3 * 48000)
+    left = soxr.resample(data[:, 0], rate, 48000)[-48000:]
+    wave = np.stack([left, right * left]).astype(np.float32)
+    codec = load_model("ecdc_48khz")
+    heard = decoded(streams.packed(codec, wave, 12, lm=False), None)
+    assert 20 * np.log10(np.sqrt((heard**2).mean() / (wave**2).mean())) == pytest.approx(0, abs=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from .blocks import Encoded
@@ -10,9 +11,15 @@ from .quantizer import ResidualVectorQuantizer
 from .seanet import Decoder, Encoder
 
 
-def loudness(wave: Tensor) -> Tensor:
-    """What a segment `[B, C, T]` is divided by: `[B, 1, 1]`, the RMS of its mono mix, above zero."""
-    return wave.mean(1, keepdim=True).square().mean(2, keepdim=True).sqrt() + 1e-8
+def loudness(wave: Tensor, floor: float = 0.0) -> Tensor:
+    """What a segment `[B, C, T]` is divided by: `[B, 1, 1]`, the RMS of its mono mix, above zero.
+
+    In the mix, wide stereo cancels: the RMS is at least `floor` times that of all channels (`config.scale_floor`).
+    """
+    mix = wave.mean(1, keepdim=True).square().mean(2, keepdim=True).sqrt()
+    if floor:
+        mix = torch.maximum(mix, floor * wave.square().mean((1, 2), keepdim=True).sqrt())
+    return mix + 1e-8
 
 
 class Network(nn.Module):
@@ -34,7 +41,7 @@ class Network(nn.Module):
         """Of one segment `[B, C, T]`: latents `[B, D, frames]`, and the scale `[B]` where the model normalises."""
         if not self.config.normalize:
             return self.encoder(wave), None
-        scale = loudness(wave)
+        scale = loudness(wave, self.config.scale_floor)
         return self.encoder(wave / scale), scale.view(-1)
 
     def decode_segment(self, segment: Encoded) -> Tensor:
