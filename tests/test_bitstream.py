@@ -68,7 +68,7 @@ def test_header_bytes():
         {"samples": 0},
         {"samples": 2**40},
         {"model": "mein Modell ü"},
-        {"sample_rate": 31999, "source_rate": 7},
+        {"sample_rate": 31999, "source_rate": 1001},
         {"entropy": 1, "entropy_fingerprint": b"12345678"},
         {"channels": 2, "source_channels": 1},
         {"n_codebooks": 255, "bits_per_code": 16, "packet_frames": 65536},
