@@ -24,6 +24,8 @@ FORMATS = {
     "f64le": PcmFormat(8, 0),
 }
 DEFAULT_FORMAT = "s16le"
+# What a mono model can be given of several channels (`mix.Mixer`).
+CHANNELS = ("mix", "left", "right", "max")
 # What `--bits` means for WAV, and libsndfile's subtypes for the other files by `--bits`.
 PCM_BITS = {"16": "s16le", "24": "s24le", "float": "f32le"}
 SUBTYPES: dict[str, Mapping[str | None, str]] = {
