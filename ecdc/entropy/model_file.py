@@ -31,10 +31,11 @@ def load_language_model(path: str | Path) -> LanguageModel:
 
 
 def save_language_model(model: LanguageModel, path: str | Path) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file(
+    tensors = save(
         {name: np.ascontiguousarray(tensor) for name, tensor in model.tensors.items()},
-        path,
         {"format": FORMAT, "config": json.dumps(model.config, sort_keys=True)},
     )
+    # Not by safetensors itself, whose errors on a full disk are no OSError.
+    Path(path).write_bytes(tensors)
