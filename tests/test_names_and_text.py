@@ -19,30 +19,34 @@ UNSAFE = "\x1b]0;x\x07\x9b2J\u202e\n"
 @pytest.fixture
 def folder(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(2400), 24000)
-    library.write(tmp_path / "a.ecdc", noise(2400), 24000, model=TINY, tags={"title": UNSAFE})
+    library.write(tmp_path / "a.ecdc", noise(2400), 24000, 3, model=TINY, tags={"title": UNSAFE})
     return tmp_path
 
 
 def test_a_second_name_that_is_no_output_is_refused_before_anything_is_written(folder):
     before = sorted(folder.iterdir())
     for name in ("out.edc", ""):
-        done = ecdc("compress", "-m", TINY, "a.wav", name, cwd=folder)
+        done = ecdc("compress", "-b", "3", "-m", TINY, "a.wav", name, cwd=folder)
         assert done.returncode == 2 and sorted(folder.iterdir()) == before
     for command in ("compress", "decompress"):
         assert ecdc(command, "-m", TINY, "a.wav", "-o", "", cwd=folder).returncode == 2
     assert ecdc("cat", "-m", TINY, "a.ecdc", "-o", "", cwd=folder).returncode == 1
-    check(ecdc("compress", "-m", TINY, "a.wav", "B.ECDC", cwd=folder))
+    check(ecdc("compress", "-b", "3", "-m", TINY, "a.wav", "B.ECDC", cwd=folder))
     check(ecdc("decompress", "-m", TINY, "B.ECDC", cwd=folder))
     assert (folder / "B.wav").exists()
 
 
 def test_a_stream_is_not_compressed_again(folder):
-    done = ecdc("compress", "-m", TINY, "a.ecdc", "b.ecdc", cwd=folder)
+    done = ecdc("compress", "-b", "3", "-m", TINY, "a.ecdc", "b.ecdc", cwd=folder)
     assert done.returncode == 1 and b"an .ecdc stream already" in done.stderr
 
 
 def test_keys_of_tags_in_any_case(folder):
-    check(ecdc("compress", "-m", TINY, "--tag", "title=one", "--tag", "TITLE=two", "a.wav", "t.ecdc", cwd=folder))
+    check(
+        ecdc(
+            "compress", "-b", "3", "-m", TINY, "--tag", "title=one", "--tag", "TITLE=two", "a.wav", "t.ecdc", cwd=folder
+        )
+    )
     assert library.info(folder / "t.ecdc").tags == {"title": "two"}
     done = ecdc("compress", "--tag", "title=\udcff", "a.wav", "u.ecdc", cwd=folder)
     assert done.returncode == 2 and b"UTF-8" in done.stderr and b"internal" not in done.stderr
@@ -64,14 +68,14 @@ def test_text_from_elsewhere_is_escaped(folder):
         said = (done.stdout + done.stderr).decode()
         assert all(letter not in said for letter in UNSAFE if letter not in "]0;x2J\n"), arguments
     done = check(ecdc("info", name, cwd=folder))
-    assert b"title    \\x1b]0;x\\x07\\x9b2J\\u202e\\n\n" in done.stdout
+    assert b"tag title \\x1b]0;x\\x07\\x9b2J\\u202e\\n\n" in done.stdout
 
 
 def test_outputs_take_mode_and_time(folder):
     source = folder / "a.wav"
     source.chmod(0o640)
     os.utime(source, ns=(10**18, 10**18))
-    check(ecdc("compress", "-m", TINY, source))
+    check(ecdc("compress", "-b", "3", "-m", TINY, source))
     made = (folder / "a.wav.ecdc").stat()
     assert stat.S_IMODE(made.st_mode) == 0o640 and made.st_mtime_ns == 10**18
     check(ecdc("decompress", "-m", TINY, folder / "a.wav.ecdc", folder / "c.flac"))
@@ -82,7 +86,7 @@ def test_outputs_take_mode_and_time(folder):
     assert stat.S_IMODE((folder / "d.ecdc").stat().st_mode) == 0o640
     check(ecdc("cat", "-m", TINY, folder / "b.ecdc", folder / "a.wav.ecdc", "-o", folder / "f.ecdc"))
     assert stat.S_IMODE((folder / "f.ecdc").stat().st_mode) == 0o600
-    check(ecdc("compress", "-m", TINY, "--no-preserve", source, folder / "e.ecdc"))
+    check(ecdc("compress", "-b", "3", "-m", TINY, "--no-preserve", source, folder / "e.ecdc"))
     assert (folder / "e.ecdc").stat().st_mtime_ns != 10**18
 
 

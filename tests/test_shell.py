@@ -11,7 +11,11 @@ import time
 import numpy as np
 import pytest
 import soundfile
+import torch
 from conftest import ROOT, TINY, VOICE, check, ecdc, noise
+
+from ecdc.entropy.model_file import load_language_model, save_language_model
+from ecdc.models.importing import _save
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 COMMAND = [sys.executable, str(ROOT / "bin" / "run.py"), "ecdc"]
@@ -27,13 +31,13 @@ def shell(line: str, cwd, **options) -> subprocess.CompletedProcess:
 def tiny(tmp_path) -> str:
     """A second and a half, compressed with a tiny model."""
     soundfile.write(tmp_path / "a.wav", noise(36000), 24000)
-    check(ecdc("compress", "-m", TINY, tmp_path / "a.wav", tmp_path / "a.ecdc"))
+    check(ecdc("compress", "-b", "3", "-m", TINY, tmp_path / "a.wav", tmp_path / "a.ecdc"))
     return tmp_path / "a.ecdc"
 
 
 def test_a_pipe_that_does_not_block_is_read_to_its_end(tmp_path):
     samples = (noise(48000)[:, 0] * 32767).astype("<i2").tobytes()
-    arguments = ["compress", "-m", TINY, "--raw", "--rate", "24000", "--channels", "1", "-", "-"]
+    arguments = ["compress", "-b", "3", "-m", TINY, "--raw", "--rate", "24000", "--channels", "1", "-", "-"]
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdin=reader, stdout=subprocess.PIPE, env=ENVIRONMENT)
@@ -47,7 +51,7 @@ def test_a_pipe_that_does_not_block_is_read_to_its_end(tmp_path):
 
 @pytest.mark.parametrize("command", ("decompress", "cat"))
 def test_a_pipe_that_does_not_block_is_written_whole(tmp_path, tiny, command):
-    many = [tiny] * 150 if command == "cat" else [tiny]
+    many = [tiny] * 600 if command == "cat" else [tiny]
     arguments = ["cat", "-m", TINY, *many, "-o", "-"]
     if command == "decompress":
         arguments = ["decompress", "-m", TINY, "--raw", "--rate", "96000", "--channels", "2", tiny, "-"]
@@ -73,8 +77,8 @@ def test_raw_file_objects_of_the_interface(tmp_path):
             return super().read(min(count, 11) if count > 0 else count)
 
     with Slow(tmp_path / "slow.ecdc", "wb") as file:
-        library.write(file, noise(4800), 24000, model=TINY)
-    library.write(tmp_path / "fast.ecdc", noise(4800), 24000, model=TINY)
+        library.write(file, noise(4800), 24000, 3, model=TINY)
+    library.write(tmp_path / "fast.ecdc", noise(4800), 24000, 3, model=TINY)
     assert (tmp_path / "slow.ecdc").read_bytes() == (tmp_path / "fast.ecdc").read_bytes()
     with Slow(tmp_path / "slow.ecdc", "rb") as file:
         assert np.array_equal(library.read(file, model=TINY)[0], library.read(tmp_path / "fast.ecdc", model=TINY)[0])
@@ -83,12 +87,12 @@ def test_raw_file_objects_of_the_interface(tmp_path):
 @pytest.mark.parametrize(
     "line",
     (
-        "ecdc compress -q -m $TINY a.wav /dev/stdout | cat > got",
-        "ecdc compress -q -m $TINY a.wav -o /dev/stdout | cat > got",
-        "ecdc compress -q -m $TINY a.wav -o /dev/fd/3 3> got",
-        "ecdc compress -q -m $TINY a.wav >(cat > got); sleep 0.5",
-        "ecdc compress -q -m $TINY /dev/stdin /dev/stdout < a.wav > got",
-        "ecdc truncate -b 6 -q -m $TINY a.ecdc /dev/stdout | cat > got; cmp a.ecdc got || cp a.ecdc got",
+        "ecdc compress -q -b 3 -m $TINY a.wav /dev/stdout | cat > got",
+        "ecdc compress -q -b 3 -m $TINY a.wav -o /dev/stdout | cat > got",
+        "ecdc compress -q -b 3 -m $TINY a.wav -o /dev/fd/3 3> got",
+        "ecdc compress -q -b 3 -m $TINY a.wav >(cat > got); sleep 0.5",
+        "ecdc compress -q -b 3 -m $TINY /dev/stdin /dev/stdout < a.wav > got",
+        "ecdc cut -q -m $TINY a.ecdc - > x; ecdc cut -q -m $TINY a.ecdc /dev/stdout | cmp x - && cp a.ecdc got",
     ),
 )
 def test_paths_of_descriptors(tmp_path, tiny, line):
@@ -100,12 +104,12 @@ def test_paths_of_descriptors(tmp_path, tiny, line):
     "line, status",
     (
         ("ecdc test -m $TINY a.ecdc 2>&-", 0),
-        ("ecdc compress -m $TINY a.wav b.ecdc 2>&- <&-; s=$?; cmp a.ecdc b.ecdc; exit $s", 0),
-        ("ecdc compress -m $TINY a.wav c.ecdc 2>/dev/full", 0),
+        ("ecdc compress -b 3 -m $TINY a.wav b.ecdc 2>&- <&-; s=$?; cmp a.ecdc b.ecdc; exit $s", 0),
+        ("ecdc compress -b 3 -m $TINY a.wav c.ecdc 2>/dev/full", 0),
         ("ecdc info a.ecdc >&-", 1),
         ("ecdc info a.ecdc >/dev/full", 1),
         ("ecdc --help >/dev/full", 1),
-        ("ecdc compress -m $TINY a.wav - >&-", 1),
+        ("ecdc compress -b 3 -m $TINY a.wav - >&-", 1),
         ("ecdc test -m $TINY <&-", 1),
     ),
 )
@@ -169,3 +173,15 @@ def test_a_disk_that_is_full(tmp_path, tiny, name):
     done = shell(f"ecdc decompress -q -m {TINY} a.ecdc {name}", tmp_path, preexec_fn=limit)
     assert done.returncode == 1 and done.stderr == f"ecdc: a.ecdc to {name}: File too large\n".encode()
     assert not (tmp_path / name).exists() and not list(tmp_path.glob(".*"))
+
+
+def test_a_disk_that_is_full_while_a_model_is_saved(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            _save({"weight": torch.zeros(4096)}, tmp_path / "weights.safetensors")
+        with pytest.raises(OSError, match="File too large"):
+            save_language_model(load_language_model(TINY / "exact_lm.safetensors"), tmp_path / "lm.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
