@@ -22,11 +22,11 @@ def load_language_model(path: str | Path) -> LanguageModel:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         if metadata.get("format") != FORMAT:
-            raise ModelError(f"{path}: not an exact language model of this version")
+            raise ModelError("not an exact language model of this version")
         return LanguageModel(json.loads(metadata["config"]), tensors)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from None
 
 
