@@ -15,7 +15,7 @@ from support import streams
 from support.streams import band_noise, check_any_sizes, damaged, decoded, header, packets, rewritten
 
 import ecdc
-from ecdc.bitstream.sections import split_envelope
+from ecdc.bitstream.envelope import split_envelope
 from ecdc.codec.config import CodecConfig
 from ecdc.codec.envelope import FLOOR, LEVELS, Shaper
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope

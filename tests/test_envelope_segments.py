@@ -12,7 +12,7 @@ from make_golden import changed
 from support import streams
 from support.streams import band_noise, damaged, decompressed, header, packets, rewritten
 
-from ecdc.bitstream.sections import split_envelope
+from ecdc.bitstream.envelope import split_envelope
 from ecdc.codec.envelope import Meter
 from ecdc.entropy.envelope_coder import decode_envelope, encode_envelope
 from ecdc.entropy.payload import PayloadCoder

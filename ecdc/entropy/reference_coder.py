@@ -29,7 +29,7 @@ def _limits(counts: np.ndarray) -> np.ndarray:
     return limits
 
 
-class ReferenceEncoder:
+class Encoder:
     """`lower` is the coded number so far without the words that are settled; its carry runs back into those."""
 
     def __init__(self) -> None:
@@ -69,12 +69,12 @@ class ReferenceEncoder:
             self._words[index] += 1
 
 
-class ReferenceDecoder:
+class Decoder:
     """Raises BitstreamError where words point beyond all symbols."""
 
-    def __init__(self, words: list[int]):
-        self._words, self._next = words, 2
-        first, second = [*words[:2], 0, 0][:2]
+    def __init__(self, words: np.ndarray):
+        self._words, self._next = words.tolist(), 2
+        first, second = [*self._words[:2], 0, 0][:2]
         # Where in the range the words point, seen from its lower end.
         self._offset, self._range = first << WORD_BITS | second, STATES - 1
 
