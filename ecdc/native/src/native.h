@@ -51,6 +51,10 @@ INLINE void store_part(float *to, vec v, int64_t count)
 #if defined(__AVX512F__)
     _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
 #else
+    if (count == LANES) {
+        store(to, v);
+        return;
+    }
     for (int64_t i = 0; i < count; i++)
         to[i] = v[i];
 #endif
@@ -84,6 +88,19 @@ INLINE vec least(vec a, vec b)
 INLINE vec greatest(vec a, vec b)
 {
     return chosen(a > b, a, b);
+}
+
+/* Whether any lane is below the limit. */
+INLINE int any_below(vec v, float limit)
+{
+#if defined(__AVX512F__)
+    return _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_LT_OQ) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps((__m256)(v < limit)) != 0;
+#else
+    ivec mask = v < limit;
+    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+#endif
 }
 
 #endif
