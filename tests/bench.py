@@ -13,6 +13,7 @@ from support.peers import CONFIGS, official_coded, official_model
 
 import ecdc
 from ecdc.codec.codec import Codec
+from ecdc.codec.streaming import decoder_stream, encoder_stream
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import language_model, load_model
 from ecdc.stream.decompressor import BATCH
@@ -40,11 +41,11 @@ def streamed(codec: Codec, wave: torch.Tensor, n_codebooks: int) -> tuple[Callab
     """Encoding and decoding as the tool does it, block by block."""
 
     def encode() -> list:
-        encoder = codec.encoder_stream(n_codebooks, codec.config.block_frames)
-        return encoder.push(wave) + encoder.flush()
+        encoder = encoder_stream(codec, n_codebooks, codec.config.block_frames)
+        return encoder.push(wave.numpy()) + encoder.flush()
 
     def decode() -> None:
-        decoder = codec.decoder_stream()
+        decoder = decoder_stream(codec)
         for block in blocks:
             for _ in decoder.push(block):
                 pass

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from conftest import GOLDEN, TINY, TINY_STEREO, noise, si_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,9 +73,7 @@ def test_samples_are_a_frame_late_and_have_the_levels_asked_for():
     shaper, given_samples = Shaper(SHAPED.config, PACKET, prompt=True), 0
     shaper.expect(other.shape[1], wanted)
     for index in range(20):
-        given_samples += shaper.push(
-            torch.from_numpy(other[:, index * PACKET * HOP : (index + 1) * PACKET * HOP])
-        ).shape[1]
+        given_samples += shaper.push(other[:, index * PACKET * HOP : (index + 1) * PACKET * HOP]).shape[1]
         assert given_samples == ((index + 1) * PACKET - 1) * HOP
     before, after = (np.abs(measured(wave) - wanted) for wave in (other, shaped(other, wanted)))
     assert before.mean() > 2 and after.mean() < 0.6

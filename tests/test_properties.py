@@ -22,6 +22,7 @@ import ecdc
 from ecdc.audio.wav import wav_header
 from ecdc.bitstream.sections import pack_section
 from ecdc.codec.codec import Codec
+from ecdc.codec.streaming import decoder_stream, encoder_stream
 from ecdc.errors import BitstreamError
 
 MODELS = {"mono": (TINY, 1), "segments": (TINY_STEREO, 2)}
@@ -59,11 +60,11 @@ def test_any_sizes_with_the_official_architecture(samples, in_sizes, out_sizes):
     codec, wave = reflecting(), noise(samples).T
     whole = compressed(codec, wave, [])
     assert compressed(codec, wave, in_sizes) == whole
-    coder = codec.encoder_stream(4, 75)
-    blocks = [block for part in pieces(wave, in_sizes, samples) for block in coder.push(as_tensor(part))]
+    coder = encoder_stream(codec, 4, 75)
+    blocks = [block for part in pieces(wave, in_sizes, samples) for block in coder.push(part)]
     blocks += coder.flush()
-    decoder = codec.decoder_stream()
-    streamed = [piece.numpy() for block in blocks for piece in decoder.push(block)] + [decoder.flush().numpy()]
+    decoder = decoder_stream(codec)
+    streamed = [piece for block in blocks for piece in decoder.push(block)] + [decoder.flush()]
     codes = codec.encode(as_tensor(wave)[None], 4)
     np.testing.assert_allclose(np.concatenate(streamed, axis=1), codec.decode(codes)[0].numpy(), atol=1e-4)
 

@@ -39,7 +39,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class TransposedConvolution:
-    """Of kernel 2 x stride; (T + 1) x stride rows are trimmed to T x stride: `left` at the start, `right` at the end."""
+    """Of kernel 2 x stride; (T + 1) x stride rows are trimmed to T x stride: `left` at the start, `right` behind."""
 
     name: str
     channels_in: int
@@ -152,3 +152,38 @@ def decoder_layers(config: CodecConfig) -> list[Layer]:
     layers.activate()
     layers.convolve(config.n_filters, config.channels, config.last_kernel_size)
     return layers.layers
+
+
+def parameter_shapes(config: CodecConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all parameters that an engine needs, weight norm folded and codebooks stacked."""
+    shapes: dict[str, tuple[int, ...]] = {"quantizer.embed": (config.codebooks, config.codebook_size, config.dimension)}
+    for prefix, layers in (("encoder.", encoder_layers(config)), ("decoder.", decoder_layers(config))):
+        for layer in layers:
+            for name, shape in _shapes(layer, config.norm == "time_group_norm").items():
+                shapes[prefix + name] = shape
+    return shapes
+
+
+def _shapes(layer: Layer, norm: bool) -> dict[str, tuple[int, ...]]:
+    if isinstance(layer, Activation):
+        return {}
+    if isinstance(layer, Residual):
+        parts = [*layer.branch, *([layer.shortcut] if layer.shortcut else [])]
+        return {name: shape for part in parts for name, shape in _shapes(part, norm).items()}
+    if isinstance(layer, Recurrent):
+        gates, size = 4 * layer.dimension, layer.dimension
+        return {
+            f"{layer.name}{kind}_{source}_l{index}": (gates, size) if kind == "weight" else (gates,)
+            for kind in ("weight", "bias")
+            for source in ("ih", "hh")
+            for index in range(layer.layers)
+        }
+    channels = layer.channels_out
+    if isinstance(layer, Convolution):
+        kind, weight = "conv", (channels, layer.channels_in, layer.kernel_size)
+    else:
+        kind, weight = "convtr", (layer.channels_in, channels, 2 * layer.stride)
+    shapes: dict[str, tuple[int, ...]] = {f"{layer.name}{kind}.weight": weight, f"{layer.name}{kind}.bias": (channels,)}
+    if norm:
+        shapes |= {f"{layer.name}norm.{part}": (channels,) for part in ("weight", "bias")}
+    return shapes

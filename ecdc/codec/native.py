@@ -1,4 +1,4 @@
-"""Encoder, decoder and quantizer of any EnCodec model in the native library: arrays of NumPy in and out.
+"""Encoder and decoder of any EnCodec model in the native library: arrays of NumPy in and out.
 
 Each output is one fixed chain of multiply-adds, so that results do not depend on how a signal is cut into pieces.
 """
@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..native.library import load
+from ..native.calls import address, library, made
 from .architecture import Activation, Convolution, Layer, Recurrent, Residual, decoder_layers, encoder_layers
 from .config import CodecConfig
 
 Arrays = Mapping[str, np.ndarray]
 CONV, TRANSPOSED, RESIDUAL, LSTM = range(4)
-# The widest beam that the native search has room for.
-WIDEST = 64
 
 
 class _Tensors(ctypes.Structure):
@@ -31,31 +29,6 @@ class _Description(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("left", "right", "active", "depth")),
         ("kernels", _Tensors * 3),
     ]
-
-
-def available() -> bool:
-    """Whether there is a native library."""
-    return load() is not None
-
-
-def _library() -> ctypes.CDLL:
-    library = load()
-    if library is None:
-        raise RuntimeError("no native library: ask available() first")
-    for name in ("ecdc_network_new", "ecdc_stream_new", "ecdc_codebooks_new"):
-        getattr(library, name).restype = ctypes.c_void_p
-    library.ecdc_stream_ready.restype = ctypes.c_int64
-    return library
-
-
-def _address(array: np.ndarray) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def _made(pointer: int | None) -> ctypes.c_void_p:
-    if not pointer:
-        raise MemoryError
-    return ctypes.c_void_p(pointer)
 
 
 class _Describer:
@@ -129,9 +102,9 @@ class NativeNetwork:
     def __init__(self, layers: Sequence[Layer], arrays: Arrays, prefix: str, rate: int, reflect: bool):
         describer = _Describer(arrays, prefix)
         described = describer.described(layers)
-        self.library = _library()
+        self.library = library()
         self.channels_in, self.channels_out = described[0].in_, described[-1].out
-        self.handle = _made(
+        self.handle = made(
             self.library.ecdc_network_new(
                 (_Description * len(described))(*described),
                 ctypes.c_int64(len(described)),
@@ -163,7 +136,7 @@ class NativeStream:
     def __init__(self, network: NativeNetwork):
         # Its weights must outlive the stream.
         self.network, self.library = network, network.library
-        self.handle = _made(self.library.ecdc_stream_new(network.handle))
+        self.handle = made(self.library.ecdc_stream_new(network.handle))
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
@@ -179,7 +152,7 @@ class NativeStream:
         x = np.asarray(x, np.float32)
         channel, row = (stride // x.itemsize for stride in x.strides)
         if not self.library.ecdc_stream_push(
-            self.handle, _address(x), ctypes.c_int64(x.shape[1]), ctypes.c_int64(channel), ctypes.c_int64(row)
+            self.handle, address(x), ctypes.c_int64(x.shape[1]), ctypes.c_int64(channel), ctypes.c_int64(row)
         ):
             raise MemoryError
 
@@ -188,7 +161,7 @@ class NativeStream:
         # Latents are wanted frame by frame, waves channel by channel: each in one piece.
         y = np.empty((rows, channels), np.float32).T if channels > 2 else np.empty((channels, rows), np.float32)
         channel, row = (stride // y.itemsize for stride in y.strides)
-        self.library.ecdc_stream_pull(self.handle, _address(y), ctypes.c_int64(channel), ctypes.c_int64(row))
+        self.library.ecdc_stream_pull(self.handle, address(y), ctypes.c_int64(channel), ctypes.c_int64(row))
         return y
 
 
@@ -208,54 +181,3 @@ def native_encoder(config: CodecConfig, arrays: Arrays) -> NativeNetwork:
 def native_decoder(config: CodecConfig, arrays: Arrays) -> NativeNetwork:
     reflect = config.pad_mode == "reflect"
     return NativeNetwork(decoder_layers(config), arrays, "decoder.", 1, reflect)
-
-
-class NativeQuantizer:
-    """`embed` [codebooks, size, D]: codebook k holds the residual that codebooks 0..k-1 leave."""
-
-    def __init__(self, embed: np.ndarray):
-        self.embed = np.ascontiguousarray(embed, np.float32)
-        self.library = _library()
-        books, size, dimension = (ctypes.c_int64(count) for count in self.embed.shape)
-        self.handle = _made(self.library.ecdc_codebooks_new(_address(self.embed), books, size, dimension))
-
-    def __del__(self) -> None:
-        if hasattr(self, "handle"):
-            self.library.ecdc_codebooks_free(self.handle)
-
-    def encode(self, latents: np.ndarray, n_codebooks: int) -> np.ndarray:
-        """Codes [K, frames] int32 of the nearest entries to latents [D, frames]."""
-        rows = np.array(latents.T, np.float32, order="C")
-        codes = np.empty((len(rows), n_codebooks), np.int32)
-        self.library.ecdc_quantize(
-            self.handle, _address(rows), ctypes.c_int64(len(rows)), ctypes.c_int64(n_codebooks), _address(codes)
-        )
-        return codes.T
-
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Latents [D, frames]: the sum of the entries that codes [K, frames] name."""
-        latents = np.zeros((codes.shape[1], self.embed.shape[2]), np.float32)
-        for entries, row in zip(self.embed, codes):
-            latents += entries[row]
-        return latents.T
-
-    def search(
-        self, latents: np.ndarray, n_codebooks: int, width: int, bits: np.ndarray | None, prices: np.ndarray | None
-    ) -> np.ndarray:
-        """As `beam_search` has it: codes [K, frames] int32; bits [frames, K, size] cost prices [frames] each."""
-        rows = np.ascontiguousarray(latents.T, np.float32)
-        codes = np.empty((len(rows), n_codebooks), np.int32)
-        bits = None if bits is None else np.ascontiguousarray(bits, np.float32)
-        prices = None if prices is None else np.ascontiguousarray(prices, np.float32)
-        if not self.library.ecdc_search(
-            self.handle,
-            _address(rows),
-            ctypes.c_int64(len(rows)),
-            ctypes.c_int64(n_codebooks),
-            ctypes.c_int64(min(width, WIDEST)),
-            None if bits is None else _address(bits),
-            None if prices is None else _address(prices),
-            _address(codes),
-        ):
-            raise MemoryError
-        return codes.T

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from .blocks import Encoded
 from .config import CodecConfig
 from .quantizer import ResidualVectorQuantizer
 from .seanet import Decoder, Encoder
+
+
+class Encoded(NamedTuple):
+    """One segment (or the whole signal, where the model has no segments).
+
+    `codes` [B, K, frames] int64; `scale` [B] where the model normalises, else None. Of a
+    padded batch `frames` [B] says how many frames of each item are codes.
+    """
+
+    codes: Tensor
+    scale: Tensor | None = None
+    frames: Tensor | None = None
 
 
 def loudness(wave: Tensor, floor: float = 0.0) -> Tensor:

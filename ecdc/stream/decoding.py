@@ -8,7 +8,7 @@ import numpy as np
 
 from ..audio.convert import converted_length
 from ..bitstream import End, Header, Lost, Packet
-from ..codec.codec import Codec
+from ..codec.engine import Engine
 from ..entropy.language_model import LanguageModel
 from ..entropy.payload import PayloadCoder
 from ..errors import BitstreamError
@@ -32,7 +32,7 @@ class Decoding:
     def __init__(
         self,
         header: Header,
-        codec: Codec,
+        codec: Engine,
         model: LanguageModel | None,
         plan: OutputPlan,
         stretch: Stretch,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 
-import torch
+import numpy as np
 
 from ..bitstream import StreamWriter, Version0Writer
 from ..codec.blocks import Block, joined
-from ..codec.codec import Codec
 from ..codec.config import CodecConfig
+from ..codec.engine import Engine
 from ..codec.envelope import Meter
 from ..codec.level import Levelled, Leveller
+from ..codec.streaming import encoder_stream
 from ..entropy.language_model import LanguageModel
 from ..entropy.payload import PayloadCoder
 from .plan import StreamPlan
@@ -22,20 +23,18 @@ class PacketEncoder:
     """Push samples `[C, T]` that the codec takes, get the bytes of packets; `writer` counts them."""
 
     def __init__(
-        self, codec: Codec, model: LanguageModel | None, plan: StreamPlan, writer: StreamWriter | Version0Writer
+        self, codec: Engine, model: LanguageModel | None, plan: StreamPlan, writer: StreamWriter | Version0Writer
     ):
         header = plan.header
         self.config, self.plan, self.writer = codec.config, plan, writer
         self.coder = PayloadCoder(codec.config, header.n_codebooks, model, header.envelope_frames, header.prompt)
-        self.search = (
-            Search(codec.quantizer, header.n_codebooks, self.coder.coder, plan.best) if plan.searched else None
-        )
-        self.encoder = codec.encoder_stream(header.n_codebooks, header.packet_frames)
+        self.search = Search(codec, header.n_codebooks, self.coder.coder, plan.best) if plan.searched else None
+        self.encoder = encoder_stream(codec, header.n_codebooks, header.packet_frames)
         self.leveller = Leveller(codec.config, header.packet_frames) if plan.levelled else None
         self.meter = Meter(codec.config, header.envelope_frames) if header.envelope_frames else None
         self.groups = Groups(codec.config, header.packet_frames)
 
-    def push(self, wave: torch.Tensor) -> bytes:
+    def push(self, wave: np.ndarray) -> bytes:
         if self.meter is not None:
             self.meter.push(wave)
         if self.leveller is None:

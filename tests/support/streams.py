@@ -4,7 +4,6 @@ import dataclasses
 import io
 
 import numpy as np
-import torch
 from conftest import TINY, noise
 
 import ecdc
@@ -58,15 +57,15 @@ def check_any_sizes(codec, samples: int, in_sizes: list[int], out_sizes: list[in
 def measured(config: CodecConfig, block: int, wave: np.ndarray) -> np.ndarray:
     """Levels [C, blocks, bands] of `wave` [C, T]."""
     meter = Meter(config, block)
-    meter.push(torch.from_numpy(wave))
+    meter.push(wave)
     return meter.levels(wave.shape[1])
 
 
 def shaped(shaper: Shaper, wave: np.ndarray, levels, sizes=()) -> np.ndarray:
     """`wave` [C, T] with these levels, pushed in pieces of these sizes."""
     shaper.expect(wave.shape[1], levels)
-    parts = [shaper.push(torch.from_numpy(part)) for part in pieces(wave, sizes, wave.shape[1])]
-    return torch.cat([*parts, shaper.flush(torch.zeros(len(wave), 0))], dim=1).numpy()
+    parts = [shaper.push(part) for part in pieces(wave, sizes, wave.shape[1])]
+    return np.concatenate([*parts, shaper.flush(np.zeros((len(wave), 0), np.float32))], axis=1)
 
 
 def header(data: bytes) -> Header:
