@@ -63,6 +63,7 @@ typedef struct {
 
 typedef struct {
     const Network *network;
+    int64_t count;      /* of its own: a stream may be freed after its network, when a program ends */
     LayerState *layers; /* one more than there are layers: the last one's `raw` is the output */
     float *scratch[2];
     int64_t scratch_size[2];

@@ -439,7 +439,7 @@ EXPORT int ecdc_streams_run(Stream **streams, int64_t count, int last)
 
 EXPORT void ecdc_stream_free(Stream *stream)
 {
-    for (int64_t i = 0; stream && stream->layers && i <= stream->network->count; i++) {
+    for (int64_t i = 0; stream && stream->layers && i <= stream->count; i++) {
         LayerState *state = &stream->layers[i];
         free_floats(state->raw.rows);
         free_floats(state->active.rows);
@@ -486,6 +486,7 @@ EXPORT Stream *ecdc_stream_new(const Network *network)
     if (!stream)
         return NULL;
     stream->network = network;
+    stream->count = network->count;
     stream->layers = calloc((size_t)network->count + 1, sizeof *stream->layers);
     int good = stream->layers != NULL;
     for (int64_t i = 0; good && i < network->count; i++)
@@ -515,14 +516,14 @@ EXPORT int ecdc_stream_push(Stream *stream, const float *x, int64_t rows, int64_
 /* Rows of output that wait. */
 EXPORT int64_t ecdc_stream_ready(const Stream *stream)
 {
-    const Queue *queue = &stream->layers[stream->network->count].raw;
+    const Queue *queue = &stream->layers[stream->count].raw;
     return queue->end - queue->begin;
 }
 
 /* Takes all of them. */
 EXPORT void ecdc_stream_pull(Stream *stream, float *y, int64_t channel_stride, int64_t row_stride)
 {
-    Queue *queue = &stream->layers[stream->network->count].raw;
+    Queue *queue = &stream->layers[stream->count].raw;
     const float *from = queue->rows ? row_of(queue, queue->begin) : NULL;
     for (int64_t r = 0; r < queue->end - queue->begin; r++)
         for (int64_t c = 0; c < queue->channels; c++)
