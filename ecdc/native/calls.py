@@ -9,7 +9,8 @@ import numpy as np
 
 from .library import load
 
-MAKERS = ("ecdc_network_new", "ecdc_stream_new", "ecdc_codebooks_new")
+MAKERS = ("ecdc_network_new", "ecdc_stream_new", "ecdc_codebooks_new", "ecdc_lm_context_new", "ecdc_lm_context_copy")
+COUNTERS = ("ecdc_stream_ready", "ecdc_range_encode")
 
 
 def available() -> bool:
@@ -25,7 +26,8 @@ def library() -> ctypes.CDLL:
         raise RuntimeError("no native library: ask available() first")
     for name in MAKERS:
         getattr(found, name).restype = ctypes.c_void_p
-    found.ecdc_stream_ready.restype = ctypes.c_int64
+    for name in COUNTERS:
+        getattr(found, name).restype = ctypes.c_int64
     return found
 
 

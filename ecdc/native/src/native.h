@@ -22,6 +22,8 @@
 #define LANES 4
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 #endif
 
