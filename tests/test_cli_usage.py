@@ -71,6 +71,7 @@ def test_a_killed_command_leaves_nothing(tmp_path, delay):
 
 def test_version_help_and_completion():
     assert check(ecdc("--version")).stdout == check(ecdc("-V")).stdout
+    assert b"\nengine: " in check(ecdc("--version", "-v")).stdout
     for command in ("compress", "decompress", "info", "test"):
         assert check(ecdc(command, "-h")).stdout.startswith(b"Usage: ecdc " + command.encode())
     script = check(ecdc(env={**os.environ, "_ECDC_COMPLETE": "bash_source"})).stdout
