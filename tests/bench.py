@@ -16,7 +16,7 @@ from ecdc.codec.codec import Codec
 from ecdc.codec.streaming import decoder_stream, encoder_stream
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import language_model, load_model
-from ecdc.stream.decompressor import BATCH
+from ecdc.stream.decoding import BATCH
 
 PACKET = 375
 

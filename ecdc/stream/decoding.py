@@ -37,12 +37,15 @@ class Decoding:
         plan: OutputPlan,
         stretch: Stretch,
         losses: Losses,
+        threads: int = 1,
     ):
         self.header, self.plan, self.losses = header, plan, losses
         self.samples = plan.samples
         self.cutter = Cutter(stretch, codec.config, plan.samplerate, header.envelope_frames)
         self.output = Output(plan, self.cutter, header.sample_rate)
-        self._coder = PayloadCoder(codec.config, header.n_codebooks, model, header.envelope_frames, header.prompt)
+        self._coder = PayloadCoder(
+            codec.config, header.n_codebooks, model, header.envelope_frames, header.prompt, threads
+        )
         self._decoder = Concealer(codec, header.envelope_frames, header.prompt)
         self._waiting: list[Packet] = []
         self._begun = False

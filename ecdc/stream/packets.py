@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,25 +16,45 @@ from ..codec.envelope import Meter
 from ..codec.level import Levelled, Leveller
 from ..codec.streaming import encoder_stream
 from ..entropy.language_model import LanguageModel
-from ..entropy.payload import PayloadCoder
+from ..entropy.payload import Payload, PayloadCoder
+from ..native.threads import Ordered
 from .plan import StreamPlan
 from .search import Search
 
 
+class Coded(NamedTuple):
+    """A packet before it is written."""
+
+    payload: Payload
+    frames: int
+    key: bool
+    last: bool
+
+
 class PacketEncoder:
-    """Push samples `[C, T]` that the codec takes, get the bytes of packets; `writer` counts them."""
+    """Push samples `[C, T]` that the codec takes, get the bytes of packets; `writer` counts them.
+
+    `threads`: where all packets are key packets, so many are searched and coded at a time.
+    """
 
     def __init__(
-        self, codec: Engine, model: LanguageModel | None, plan: StreamPlan, writer: StreamWriter | Version0Writer
+        self,
+        codec: Engine,
+        model: LanguageModel | None,
+        plan: StreamPlan,
+        writer: StreamWriter | Version0Writer,
+        threads: int = 1,
     ):
         header = plan.header
-        self.config, self.plan, self.writer = codec.config, plan, writer
-        self.coder = PayloadCoder(codec.config, header.n_codebooks, model, header.envelope_frames, header.prompt)
-        self.search = Search(codec, header.n_codebooks, self.coder.coder, plan.best) if plan.searched else None
+        self.codec, self.model, self.config, self.plan, self.writer = codec, model, codec.config, plan, writer
         self.encoder = encoder_stream(codec, header.n_codebooks, header.packet_frames)
         self.leveller = Leveller(codec.config, header.packet_frames) if plan.levelled else None
         self.meter = Meter(codec.config, header.envelope_frames) if header.envelope_frames else None
         self.groups = Groups(codec.config, header.packet_frames)
+        self.alone = plan.packets_per_key == 1
+        self.work = Ordered[Coded](threads if self.alone else 1)
+        self.coding = self.new_coding()
+        self.packets = 0
 
     def push(self, wave: np.ndarray) -> bytes:
         if self.meter is not None:
@@ -48,7 +70,7 @@ class PacketEncoder:
         if self.leveller is not None:
             self._levelled(self.leveller.flush())
         self.groups.push(self.encoder.flush())
-        return self._packets(last=True)
+        return self._packets(last=True) + b"".join(map(self._written, self.work.finish()))
 
     def _levelled(self, packets: list[Levelled]) -> None:
         for wave, scale in packets:
@@ -63,17 +85,42 @@ class PacketEncoder:
         return data
 
     def _packet(self, group: list[Block], last: bool) -> bytes:
-        frames = sum(block.codes.shape[1] for block in group)
-        key = self.writer.packets % self.plan.packets_per_key == 0
+        """Those that are ready."""
+        key = self.packets % self.plan.packets_per_key == 0
+        self.packets += 1
         if self.meter is not None:
             group = [
                 block._replace(envelope=self.meter.levels(self.config.samples_for(block.codes.shape[1])))
                 for block in group
             ]
+        # Packets that do not go on from those before may be coded by any coder, so each has its own.
+        coding = self.new_coding() if self.alone else self.coding
+        return b"".join(map(self._written, self.work.submit(functools.partial(coding, group, key, last))))
+
+    def new_coding(self) -> Coding:
+        """What codes packets from a key packet on."""
+        return Coding(self.codec, self.model, self.plan)
+
+    def _written(self, coded: Coded) -> bytes:
+        payload = coded.payload
+        return self.writer.packet(
+            payload.data, coded.frames, key=coded.key, last=coded.last, plain=payload.plain, scaled=payload.scaled
+        )
+
+
+class Coding:
+    """Searches and codes packets one after another."""
+
+    def __init__(self, codec: Engine, model: LanguageModel | None, plan: StreamPlan):
+        header = plan.header
+        self.coder = PayloadCoder(codec.config, header.n_codebooks, model, header.envelope_frames, header.prompt)
+        self.search = Search(codec, header.n_codebooks, self.coder.coder, plan.best) if plan.searched else None
+
+    def __call__(self, group: list[Block], key: bool, last: bool) -> Coded:
+        frames = sum(block.codes.shape[1] for block in group)
         if self.search is not None:
             group = self.search(group, key)
-        payload = self.coder.encode(group, key)
-        return self.writer.packet(payload.data, frames, key=key, last=last, plain=payload.plain, scaled=payload.scaled)
+        return Coded(self.coder.encode(group, key), frames, key, last)
 
 
 class Groups:

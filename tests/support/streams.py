@@ -37,7 +37,9 @@ def packed(
     """`wave` [C, T] at `rate`, or the model's, pushed in pieces of these sizes; `nearest`: not searched for."""
     compressor = ecdc.Compressor(codec, rate or codec.config.sample_rate, len(wave), bandwidth, **options)
     if nearest:
-        compressor.encoder.search = None
+        encoder = compressor.encoder
+        encoder.plan = dataclasses.replace(encoder.plan, searched=False)
+        encoder.coding = encoder.new_coding()
     return b"".join(compressor.push(part) for part in pieces(wave, sizes, wave.shape[1])) + compressor.flush()
 
 
