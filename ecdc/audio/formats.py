@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from ..errors import AudioError
 
+# Samples that are read at once.
+BLOCK = 1 << 16
+
 
 class PcmFormat(NamedTuple):
     """`size`: bytes per sample; `bits` 0 stands for floating point."""

@@ -27,6 +27,14 @@ def answer(*lines: str) -> None:
         raise OSError(error.errno, error.strerror, "standard output") from None
 
 
+def silence_libraries() -> None:
+    """With -qq: libraries write to standard error by themselves."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+
 def report(message: str, quiet: int) -> None:
     if quiet < 1:
         _say(message)

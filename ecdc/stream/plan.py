@@ -7,9 +7,10 @@ from typing import Protocol
 
 from ..audio.convert import check_channels
 from ..bitstream import LAYOUTS, Header
+from ..bitstream.header import LEAST_RATE, MOST_RATE
 from ..codec.config import DEFAULT_BANDWIDTH, CodecConfig
 from ..entropy import LANGUAGE_MODEL, PLAIN
-from ..errors import ModelError
+from ..errors import AudioError, ModelError
 
 # A language model is trained on 5 s: beyond, it predicts worse (0.9 % more bits for packets of 10 s).
 PACKET_SECONDS = 5.0
@@ -63,9 +64,11 @@ class StreamPlan:
 def plan_stream(config: CodecConfig, fingerprint: bytes, model: Predictor | None, request: Request) -> StreamPlan:
     """Plan a stream of the codec with this configuration and fingerprint; `model`: its language model, if it is used.
 
-    Raises AudioError for impossible channels, ModelError for what the codec cannot do.
+    Raises AudioError for impossible rates and channels, ModelError for what the codec cannot do.
     """
     check_channels(request.channels, request.downmix)
+    if not LEAST_RATE <= request.samplerate <= MOST_RATE:
+        raise AudioError(f"a rate of {request.samplerate} Hz: rates from {LEAST_RATE} to {MOST_RATE} Hz are possible")
     frames = packet_frames(config, model, request)
     prompt = request.live and config.segment is None
     envelope = envelope_frames(config, frames, prompt) if request.version else 0
