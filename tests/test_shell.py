@@ -133,7 +133,13 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path, module):
 
 @pytest.mark.parametrize("number", (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT))
 def test_every_signal_ends_the_command_and_leaves_nothing(tmp_path, number):
-    process = subprocess.Popen([*COMMAND, "compress", "-", "out.ecdc"], cwd=tmp_path, stdin=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*COMMAND, "compress", "-", "out.ecdc"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        # The tests may run where it is ignored, behind nohup or in the background.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     process.stdin.write(VOICE.read_bytes()[:100_000])
     process.stdin.flush()
     deadline = time.monotonic() + 60

@@ -136,8 +136,8 @@ class Decoding:
             raise BitstreamError(
                 f"its packets hold {position + rest.shape[1]} samples where its end promises {self.samples}"
             )
-        missing = max(0, missing)
-        yield from self.output.give(np.pad(rest, ((0, 0), (0, max(0, missing - rest.shape[1]))))[:, :missing])
+        yield from self.output.give(rest[:, : max(0, missing)])
+        yield from self.output.silence(missing - rest.shape[1])
 
     def cut_off(self) -> Iterator[np.ndarray]:
         """The rest of a stream without an end; beyond what the header promises there is padding only."""

@@ -11,6 +11,9 @@ from ..audio.convert import Resampler, converted_length, map_channels
 from ..bitstream import Header
 from .stretch import Cutter
 
+# Samples that are resampled at once: whatever a stream claims, memory is bounded.
+PIECE = 1 << 18
+
 
 @dataclass(frozen=True)
 class OutputPlan:
@@ -45,23 +48,33 @@ class Output:
         self.plan, self.cutter = plan, cutter
         self.written, self.peak = 0, 0.0
         self._resampler = Resampler(model_rate, plan.samplerate, plan.mapped)
-        self._held: list[np.ndarray] | None = None
+        self._piece = max(1, PIECE * model_rate // max(model_rate, plan.samplerate))
+        self._held: np.ndarray | None = None
 
     def hold(self) -> None:
-        """Keep what comes from here on: the last packet may hold padding, and how much, the end section says."""
-        self._held = []
+        """Keep the end of what comes from here on: the last packet may hold padding; the end section says how much."""
+        self._held = np.zeros((self.plan.mapped, 0), np.float32)
 
     def push(self, wave: np.ndarray) -> Iterator[np.ndarray]:
-        block = self._resampler.push(map_channels(self.cutter.aligned(wave), self.plan.mapped))
-        if self._held is not None:
-            self._held.append(block)
-        else:
+        wave = map_channels(self.cutter.aligned(wave), self.plan.mapped)
+        for first in range(0, wave.shape[1], self._piece):
+            block = self._resampler.push(wave[:, first : first + self._piece])
+            if self._held is not None:
+                held = np.concatenate([self._held, block], axis=1)
+                spare = max(0, held.shape[1] - self.plan.samplerate)
+                block, self._held = held[:, :spare], held[:, spare:].copy()
             yield from self.give(block)
 
     def rest(self, wave: np.ndarray) -> np.ndarray:
         """What is held, what the resampler holds, and between them the decoder's last `wave`; not yet cut."""
         last = self._resampler.push(map_channels(wave, self.plan.mapped))
-        return np.concatenate([*(self._held or []), last, self._resampler.flush()], axis=1)
+        held = last[:, :0] if self._held is None else self._held
+        return np.concatenate([held, last, self._resampler.flush()], axis=1)
+
+    def silence(self, samples: int) -> Iterator[np.ndarray]:
+        """So many samples more, in pieces of bounded size."""
+        for first in range(0, samples, PIECE):
+            yield from self.give(np.zeros((self.plan.mapped, min(PIECE, samples - first)), np.float32))
 
     def give(self, block: np.ndarray) -> Iterator[np.ndarray]:
         """The block's part of the stretch, if it has any."""
