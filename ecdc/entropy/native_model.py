@@ -111,8 +111,9 @@ class NativeSteps:
     # The caches of more would not stay in the processor's second level.
     together = 4
 
-    def __init__(self, model: LanguageModel):
-        self.model, self.library = model, library()
+    def __init__(self, model: LanguageModel, build: ctypes.CDLL | None = None):
+        """`build`: which of the library, by default the one for this processor."""
+        self.model, self.library = model, build or library()
         self._arrays: list[np.ndarray] = []
         self._blocks = (_Block * len(model.layers))(*map(self._block, range(len(model.layers))))
         self._filled = self._described()
@@ -222,7 +223,7 @@ class NativeSteps:
         own = cast(NativeContext, context)
         words = [np.frombuffer(data + bytes(-len(data) % WORD), "<u4").astype(np.uint32) for data in payloads]
         coders = (_Decoder * len(words))(*map(_begun, words))
-        longest, codebooks = max(frames), context.last.shape[1]
+        lengths, longest, codebooks = np.array(frames, np.int64), max(frames), context.last.shape[1]
         own.forward(longest)
         tokens = np.ascontiguousarray(context.last, np.int32)
         codes = np.zeros((len(payloads), longest, codebooks), np.int32)
@@ -230,7 +231,7 @@ class NativeSteps:
             self.handle,
             own.handle,
             coders,
-            address(np.array(frames, np.int64)),
+            address(lengths),
             ctypes.c_int64(longest),
             ctypes.c_int64(codebooks),
             address(tokens),
