@@ -5,10 +5,8 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from support.random_models import random_model
 
-from ecdc.bitstream import Packet, StreamParser
 from ecdc.entropy.language_model import LanguageModel
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.entropy.native_model import NativeSteps, steps_for
@@ -147,22 +145,17 @@ def test_damaged_payloads_have_the_same_outcome(build, cases, name):
     assert len(seen) >= 2
 
 
-def test_golden_streams_of_the_bundled_models_decode_to_the_same_codes(build):
-    seen = 0
-    for path in sorted(GOLDEN.glob("*.ecdc")):
-        parser = StreamParser()
-        packets = [part for part in parser.push(path.read_bytes()) if isinstance(part, Packet)]
-        for name in ("ecdc_24khz", "ecdc_48khz"):
-            model = language_model(load_engine(name))
-            if parser.header is None or parser.header.entropy_fingerprint != model.fingerprint:
-                continue
-            books = parser.header.n_codebooks
-            coders = both(model, build, books)
-            for packet in packets:
-                seen += 1
-                outcomes = [outcome(coder, packet.payload, packet.frames) for coder in coders]
-                assert outcomes[0] == outcomes[1]
-    assert seen or not list(GOLDEN.glob("bundled*.ecdc"))
+def test_codes_and_codebooks_that_no_model_knows_are_errors(build, cases):
+    model, _ = cases["odd"]
+    native, _ = both(model, build, 3)
+    for wrong in (-2, model.codebook_size):
+        with pytest.raises(BitstreamError, match="codebook"):
+            native.encode(np.full((3, 4), wrong, np.int32), key=True)
+    with pytest.raises(BitstreamError, match="codebooks"):
+        both(model, build, 4)[0].encode(np.zeros((4, 2), np.int32), key=True)
+    native.encode(np.zeros((3, 100), np.int32), key=True)
+    with pytest.raises(BitstreamError, match="without a key packet"):
+        native.encode(np.zeros((3, 1), np.int32), key=False)
 
 
 def changed(model: LanguageModel, tensors: dict[str, np.ndarray]) -> LanguageModel:

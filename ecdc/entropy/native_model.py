@@ -81,6 +81,7 @@ def _fits(model: LanguageModel) -> bool:
         and all(tensor.dtype == np.int8 for name, tensor in tensors.items() if name.endswith(BYTES))
         and tensors["positions"].dtype == np.int16
         and int(counts.max()) < MOST_COUNT
+        and all(np.abs(tensor).max() < MOST_COUNT for name, tensor in tensors.items() if name.endswith("gelu"))
     )
 
 
@@ -174,12 +175,16 @@ class NativeSteps:
         )
 
     def start(self, batch: int, codebooks: int, frames: int) -> NativeContext:
+        if codebooks > self.model.codebooks:
+            raise BitstreamError(f"it has {codebooks} codebooks, its language model {self.model.codebooks}")
         made_here = self.library.ecdc_lm_context_new(self.handle, ctypes.c_int64(batch), ctypes.c_int64(frames))
         return NativeContext(self, made(made_here), np.zeros((batch, codebooks), np.int64))
 
     def advance(self, previous: np.ndarray, context: Remembered) -> np.ndarray:
         batch, codebooks, frames = previous.shape
         own = cast(NativeContext, context)
+        if previous.size and not 0 <= previous.min() <= previous.max() <= self.model.codebook_size:
+            raise BitstreamError("damaged: a code lies beyond its codebook")
         own.forward(frames)
         tokens = np.ascontiguousarray(previous.transpose(0, 2, 1), np.int32)
         hidden = np.empty((batch, frames, self.model.dimension))
