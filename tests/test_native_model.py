@@ -1,10 +1,15 @@
 """The exact language model in the native library equals NumPy, to the last bit: every build, any packets, any bytes."""
 
 import gc
+import os
+import shutil
+import subprocess
+import sys
 import weakref
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from support.random_models import random_model
 
 from ecdc.entropy.language_model import LanguageModel
@@ -25,6 +30,11 @@ RANDOM = {
     "extreme, odd codes": {**EXTREME, "heads": 16, "codebook_size": 41},
     "two codes": {"codebook_size": 2, "dimension": 14, "heads": 1},
     "many codes, short window": {"codebook_size": 1500, "dimension": 12, "heads": 1, "window": 1},
+}
+MACHINES = {
+    "baseline": [],
+    "v3": ["-march=x86-64-v3"],
+    "v4": ["-march=x86-64-v4", "-mavx512vnni", "-mprefer-vector-width=512"],
 }
 NAMES = (*RANDOM, "ecdc_24khz", "ecdc_48khz")
 
@@ -208,3 +218,36 @@ def test_an_address_keeps_its_array():
     del pointer
     gc.collect()
     assert alive() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", library.variants())
+def test_no_read_beyond_memory_and_nothing_undefined(tmp_path, variant):
+    """The sources under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    compiler = shutil.which("gcc")
+    asan = compiler and subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True)
+    if not asan or not os.path.isabs(asan.stdout.strip()):
+        pytest.skip("no GCC with AddressSanitizer")
+    built = tmp_path / "sanitized.so"
+    flags = [
+        "-std=c11",
+        "-O1",
+        "-g",
+        "-ffp-contract=off",
+        "-shared",
+        "-fPIC",
+        "-Wno-psabi",
+        "-fno-sanitize-recover=all",
+    ]
+    flags += ["-fsanitize=address,undefined,float-cast-overflow", *MACHINES[variant]]
+    sources = sorted((ROOT / "ecdc" / "native" / "src").glob("*.c"))
+    subprocess.run([compiler, *flags, *sources, "-lm", "-o", built], check=True)
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": asan.stdout.strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
+    }
+    program = ROOT / "tests" / "support" / "sanitized_check.py"
+    done = subprocess.run([sys.executable, program, built], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "done\n", done.stderr
