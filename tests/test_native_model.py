@@ -111,7 +111,7 @@ def test_windows_that_overflow_keep_what_they_need(build, cases):
     small = LanguageModel({**model.config, "window": 21}, model.tensors)
     decoder, _ = both(small, build, len(codes))
     native, reference = both(small, build, len(codes))
-    for frame in range(codes.shape[1]):
+    for frame in range(150):
         part = codes[:, frame : frame + 1]
         if frame % 50 == 1:
             costs = [next(coder.bits(part, key=False))[1] for coder in (native, reference)]
@@ -138,7 +138,7 @@ def outcome(coder: ModelCoder, data: bytes, frames: int):
         return str(error)
 
 
-@pytest.mark.parametrize("name", ("odd", "extreme, odd codes", "ecdc_24khz"))
+@pytest.mark.parametrize("name", ("odd", "extreme, odd codes", "many codes, short window"))
 def test_damaged_payloads_have_the_same_outcome(build, cases, name):
     model, codes = cases[name]
     native, reference = both(model, build, len(codes))
