@@ -85,6 +85,7 @@ def test_impossible_configurations(tmp_path, value):
         ("layers.1.up.scale", lambda x: x * np.nan),
         ("head.scale", lambda x: x * 1e15),
         ("embed_scale", lambda x: x[:1]),
+        ("embed_scale", lambda x: np.array([1e308, -1e308, 1e308, 1])),
         ("count_table", lambda x: x - x[-1]),
         ("attention_table", lambda x: x + 1),
         ("norm_in.epsilon", lambda x: x * 0),

@@ -34,8 +34,10 @@ class _Checks:
 
     def run(self) -> None:
         dimension = self.dimension
-        self._integers("embed", self.codebooks, self.size + 1, dimension)
-        self._floats("embed_scale", self.codebooks)
+        embed = self._integers("embed", self.codebooks, self.size + 1, dimension)
+        scale = self._floats("embed_scale", self.codebooks)
+        # Infinities of both signs would add up to what is no number, and no index.
+        self._require("embed_scale", float(np.abs(scale).max()) < INDEX / (_largest(embed) + 1) / self.codebooks)
         self._norm("norm_in", LIMIT)
         positions = self._integers("positions", None, dimension)
         self._tables()

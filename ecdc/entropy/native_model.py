@@ -81,6 +81,7 @@ def _fits(model: LanguageModel) -> bool:
         and all(tensor.dtype == np.int8 for name, tensor in tensors.items() if name.endswith(BYTES))
         and tensors["positions"].dtype == np.int16
         and int(counts.max()) < MOST_COUNT
+        and all(np.abs(tensor).max() < MOST_COUNT for name, tensor in tensors.items() if name.endswith("gelu"))
     )
 
 
@@ -111,8 +112,9 @@ class NativeSteps:
     # The caches of more would not stay in the processor's second level.
     together = 4
 
-    def __init__(self, model: LanguageModel):
-        self.model, self.library = model, library()
+    def __init__(self, model: LanguageModel, build: ctypes.CDLL | None = None):
+        """`build`: which of the library, by default the one for this processor."""
+        self.model, self.library = model, build or library()
         self._arrays: list[np.ndarray] = []
         self._blocks = (_Block * len(model.layers))(*map(self._block, range(len(model.layers))))
         self._filled = self._described()
@@ -173,12 +175,16 @@ class NativeSteps:
         )
 
     def start(self, batch: int, codebooks: int, frames: int) -> NativeContext:
+        if codebooks > self.model.codebooks:
+            raise BitstreamError(f"it has {codebooks} codebooks, its language model {self.model.codebooks}")
         made_here = self.library.ecdc_lm_context_new(self.handle, ctypes.c_int64(batch), ctypes.c_int64(frames))
         return NativeContext(self, made(made_here), np.zeros((batch, codebooks), np.int64))
 
     def advance(self, previous: np.ndarray, context: Remembered) -> np.ndarray:
         batch, codebooks, frames = previous.shape
         own = cast(NativeContext, context)
+        if previous.size and not 0 <= previous.min() <= previous.max() <= self.model.codebook_size:
+            raise BitstreamError("damaged: a code lies beyond its codebook")
         own.forward(frames)
         tokens = np.ascontiguousarray(previous.transpose(0, 2, 1), np.int32)
         hidden = np.empty((batch, frames, self.model.dimension))
@@ -222,7 +228,7 @@ class NativeSteps:
         own = cast(NativeContext, context)
         words = [np.frombuffer(data + bytes(-len(data) % WORD), "<u4").astype(np.uint32) for data in payloads]
         coders = (_Decoder * len(words))(*map(_begun, words))
-        longest, codebooks = max(frames), context.last.shape[1]
+        lengths, longest, codebooks = np.array(frames, np.int64), max(frames), context.last.shape[1]
         own.forward(longest)
         tokens = np.ascontiguousarray(context.last, np.int32)
         codes = np.zeros((len(payloads), longest, codebooks), np.int32)
@@ -230,7 +236,7 @@ class NativeSteps:
             self.handle,
             own.handle,
             coders,
-            address(np.array(frames, np.int64)),
+            address(lengths),
             ctypes.c_int64(longest),
             ctypes.c_int64(codebooks),
             address(tokens),

@@ -24,6 +24,11 @@ def library() -> ctypes.CDLL:
     found = load()
     if found is None:
         raise RuntimeError("no native library: ask available() first")
+    return declared(found)
+
+
+def declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    """A build of the library, with the types of its results."""
     for name in MAKERS:
         getattr(found, name).restype = ctypes.c_void_p
     for name in COUNTERS:
@@ -32,8 +37,8 @@ def library() -> ctypes.CDLL:
 
 
 def address(array: np.ndarray) -> ctypes.c_void_p:
-    """Of its first element; the array must live as long as it is used."""
-    return ctypes.c_void_p(array.ctypes.data)
+    """Of its first element; the array lives as long as what is returned."""
+    return array.ctypes.data_as(ctypes.c_void_p)
 
 
 def made(pointer: int | None) -> ctypes.c_void_p:
