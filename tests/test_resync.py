@@ -1,0 +1,113 @@
+"""Behind damage a live stream goes on with the next packet; packets that changed places or came twice are put right."""
+
+import random
+
+import pytest
+
+from ecdc.bitstream import End, Header, Lost, Packet, RecoveringParser, StreamWriter
+from ecdc.bitstream.sections import (
+    END,
+    INDEX,
+    KEY_PACKET,
+    MAX_TAGS,
+    PACKET,
+    TAGS,
+    body_limit,
+    pack_section,
+    packet_limit,
+    take_section,
+)
+from ecdc.errors import BitstreamError
+
+FRAMES, BODY = 8, 80
+HEADER = Header("ecdc_24khz", b"12345678", 24000, 1, 320, 10, 8, FRAMES, 24000, 1)
+
+
+def live(packets: int = 60) -> list[bytes]:
+    """The header, packets of 107 ms, and the end."""
+    writer, generator = StreamWriter(HEADER), random.Random(3)
+    parts = [writer.start({})]
+    for number in range(packets):
+        parts.append(writer.packet(generator.randbytes(BODY), FRAMES, key=number % 47 == 0))
+    return [*parts, writer.finish(packets * FRAMES * 320)]
+
+
+def read(data: bytes, size: int = 1 << 18, **options: int) -> list[object]:
+    parser = RecoveringParser(**options)
+    given = [each for at in range(0, len(data), size) for each in parser.push(data[at : at + size])]
+    return given + list(parser.close())
+
+
+def positions(given: list[object]) -> list[int]:
+    return [each.position for each in given if isinstance(each, Packet)]
+
+
+def damaged(packet: bytes, kind: str, generator: random.Random) -> bytes:
+    changed, at = bytearray(packet), generator.randrange(len(packet))
+    if kind == "bit":
+        changed[at] ^= 1 << generator.randrange(8)
+    elif kind == "noise":
+        changed[at : at + 16] = generator.randbytes(len(changed[at : at + 16]))
+    elif kind == "missing":
+        del changed[at : at + generator.randrange(1, 20)]
+    else:
+        changed[:2] = generator.randbytes(2)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ("bit", "noise", "missing", "head"))
+def test_it_goes_on_with_the_next_packet(kind):
+    parts, generator, waits = live(), random.Random(kind), []
+    for _ in range(200):
+        number = generator.randrange(3, 40)
+        bad = damaged(parts[number], kind, generator)
+        if bad == parts[number]:
+            continue
+        parser = RecoveringParser()
+        for part in (*parts[:number], bad):
+            list(parser.push(part))
+        waits.append(next(wait for wait, part in enumerate(parts[number + 1 :], 1) if list(parser.push(part))))
+    assert sorted(waits)[len(waits) // 2] == 1 and max(waits) <= 9
+
+
+@pytest.mark.parametrize("size", (1 << 18, 50, 1))
+def test_duplicates_are_dropped_and_neighbours_put_right(size):
+    parts, whole = live(), [number * FRAMES for number in range(60)]
+    assert positions(read(b"".join(parts), size)) == whole
+    for number in (5, 48, 30):
+        for other in (
+            [*parts[:number], parts[number], *parts[number:]],
+            [*parts[:number], parts[number + 1], parts[number], *parts[number + 2 :]],
+            [*parts[:number], parts[number + 2], parts[number], parts[number + 1], *parts[number + 3 :]],
+        ):
+            given = read(b"".join(other), size)
+            assert positions(given) == whole and not any(isinstance(each, Lost) for each in given)
+
+
+def test_a_missing_packet_is_waited_for_by_as_many_as_asked():
+    parts = live()
+    for jitter in (0, 1, 2, 3):
+        parser = RecoveringParser(jitter)
+        for part in parts[:10]:
+            list(parser.push(part))
+        waits = [wait for wait, part in enumerate(parts[11:20]) if list(parser.push(part))]
+        assert waits[0] == jitter
+    given = read(b"".join(parts[:10] + parts[11:]))
+    assert [each for each in given if isinstance(each, Lost)] == [Lost(9 * FRAMES, FRAMES)]
+    assert isinstance(given[-1], End)
+
+
+def test_a_section_holds_what_its_type_can():
+    limit = packet_limit(HEADER)
+    for tag, most in (
+        (PACKET, limit),
+        (KEY_PACKET, limit),
+        (TAGS, MAX_TAGS),
+        (INDEX, 9 + 18 * 3),
+        (END, 16),
+        (9, 65536),
+    ):
+        assert body_limit(tag, limit, 3) == most
+        assert take_section(pack_section(tag, bytes(most)), limit, 0, 3).body == bytes(most)
+        with pytest.raises(BitstreamError, match="impossible length"):
+            take_section(pack_section(tag, bytes(most + 1)), limit, 0, 3)
