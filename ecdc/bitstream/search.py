@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import heapq
 import re
+import zlib
 from typing import NamedTuple
 
 from ..errors import BitstreamError
@@ -34,12 +35,8 @@ TRIED_LONG = 3
 # A key packet that claims a longer gap than this (in seconds) is not believed.
 LONGEST_GAP = 24 * 3600
 LONGEST_HEAD = 16
-TAGS = re.compile(
-    b"["
-    + b"".join(re.escape(bytes([flags | kind])) for flags in range(0, 256, 16) for kind in (1, 2))
-    + bytes([END])
-    + b"]"
-)
+PACKETS = b"".join(re.escape(bytes([flags | kind])) for flags in range(0, 256, 16) for kind in (PACKET, KEY_PACKET))
+STARTS = re.compile(b"[" + PACKETS + b"]|" + bytes([END]) + rb"(?:\x10|\Z)")
 
 
 class Found(NamedTuple):
@@ -66,7 +63,7 @@ class Search:
 
     def find(self, buffer: bytearray, closed: bool) -> Found | None:
         """`buffer` begins with the damaged section, or with what `trim` has left of it."""
-        for match in TAGS.finditer(buffer, self._next - self._dropped):
+        for match in STARTS.finditer(buffer, self._next - self._dropped):
             start = match.start()
             if (found := self._judged(buffer, start)) is not None:
                 self._next = start + self._dropped
@@ -92,15 +89,19 @@ class Search:
 
     def _size(self, buffer: bytearray, start: int) -> int:
         """Bytes of the section that may begin here, 0 if none can."""
-        kind = buffer[start] & TYPE
-        cursor = Cursor(buffer, start + 1)
-        try:
-            length = cursor.varint()
-        except BitstreamError:
-            return 0
+        kind, behind = buffer[start] & TYPE, start + 2
+        if behind > len(buffer):
+            raise Incomplete
+        length = buffer[start + 1]
+        if length >= 0x80:
+            try:
+                cursor = Cursor(buffer, start + 1)
+                length, behind = cursor.varint(), cursor.position
+            except BitstreamError:
+                return 0
         if length > self.limit or (kind == END and length != END_BODY):
             return 0
-        return cursor.position - start + length + (2 if kind == PACKET and length <= SMALL_BODY else 4)
+        return behind - start + length + (2 if kind == PACKET and length <= SMALL_BODY else 4)
 
     def _judged(self, buffer: bytearray, end: int) -> Found | None:
         """The first good one of the candidates that are complete before `end`."""
@@ -148,6 +149,8 @@ class Search:
         if kind == END and self.sure:
             return None
         data = bytes(buffer[start : start + self._size(buffer, start)])
+        if kind != PACKET and zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+            return None
         for position in self._positions(data) if kind == PACKET else (self.position,):
             try:
                 raw = take_section(data, self.limit, position)
