@@ -1,10 +1,13 @@
 """Behind damage a live stream goes on with the next packet; packets that changed places or came twice are put right."""
 
+import io
 import random
 
 import pytest
+from conftest import TINY, noise
 
-from ecdc.bitstream import End, Header, Lost, Packet, RecoveringParser, StreamWriter
+import ecdc
+from ecdc.bitstream import End, Header, Lost, Packet, RecoveringParser, StreamParser, StreamWriter
 from ecdc.bitstream.sections import (
     END,
     INDEX,
@@ -18,6 +21,7 @@ from ecdc.bitstream.sections import (
     take_section,
 )
 from ecdc.errors import BitstreamError
+from ecdc.stream.repair import repair
 
 FRAMES, BODY = 8, 80
 HEADER = Header("ecdc_24khz", b"12345678", 24000, 1, 320, 10, 8, FRAMES, 24000, 1)
@@ -111,3 +115,31 @@ def test_a_section_holds_what_its_type_can():
         assert take_section(pack_section(tag, bytes(most)), limit, 0, 3).body == bytes(most)
         with pytest.raises(BitstreamError, match="impossible length"):
             take_section(pack_section(tag, bytes(most + 1)), limit, 0, 3)
+
+
+@pytest.mark.parametrize("known", (True, False))
+@pytest.mark.parametrize("lm", (True, False))
+def test_repair_of_a_good_stream_is_the_stream(known, lm):
+    wave = noise(2 * 24000)
+    options = {"lm": lm, "live": True, "packet_seconds": 0.1, "tags": {"title": "x"}}
+    compressor = ecdc.Compressor(ecdc.load_model(TINY), 24000, 1, 3.0, samples=len(wave) if known else None, **options)
+    data, fixed = compressor.push(wave.T) + compressor.flush(), io.BytesIO()
+    repair(io.BytesIO(data), fixed, TINY)
+    assert fixed.getvalue() == data
+
+
+def test_repair_makes_whole_streams_of_what_was_forged():
+    """A first packet that goes on from none, one of a wrong length, and an end of 2^60 samples; checksums are right."""
+    wave = noise(24000)
+    compressor = ecdc.Compressor(ecdc.load_model(TINY), 24000, 1, 3.0, lm=False, live=True, packet_seconds=0.1)
+    parser = StreamParser()
+    packets = [each for each in parser.push(compressor.push(wave.T) + compressor.flush()) if isinstance(each, Packet)]
+    writer = StreamWriter(parser.known_header)
+    forged = writer.start({})
+    for number, packet in enumerate(packets):
+        payload = packet.payload + b"x" * (number == 4)
+        forged += writer.packet(payload, packet.frames, key=number == 6, last=packet.last)
+    fixed = io.BytesIO()
+    losses = repair(io.BytesIO(forged + writer.finish(1 << 60)), fixed, TINY)
+    assert len(losses.stretches) == 2 and losses.cut_off is not None
+    assert len(ecdc.read(io.BytesIO(fixed.getvalue()), model=TINY)[0]) == pytest.approx(24000, abs=320)
