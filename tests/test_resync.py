@@ -4,7 +4,8 @@ import io
 import random
 
 import pytest
-from conftest import TINY, noise
+from conftest import TINY, check, noise
+from conftest import ecdc as command
 
 import ecdc
 from ecdc.bitstream import End, Header, Lost, Packet, RecoveringParser, StreamParser, StreamWriter
@@ -143,3 +144,18 @@ def test_repair_makes_whole_streams_of_what_was_forged():
     losses = repair(io.BytesIO(forged + writer.finish(1 << 60)), fixed, TINY)
     assert len(losses.stretches) == 2 and losses.cut_off is not None
     assert len(ecdc.read(io.BytesIO(fixed.getvalue()), model=TINY)[0]) == pytest.approx(24000, abs=320)
+
+
+def test_the_command_takes_a_jitter(tmp_path):
+    wave = noise(24000)
+    compressor = ecdc.Compressor(ecdc.load_model(TINY), 24000, 1, 3.0, lm=False, live=True, packet_seconds=0.1)
+    data, parser, bounds = compressor.push(wave.T) + compressor.flush(), StreamParser(), []
+    for byte in range(len(data)):
+        bounds += [byte + 1 for each in parser.push(data[byte : byte + 1]) if isinstance(each, Packet)]
+    a, b, c = bounds[2:5]
+    path = tmp_path / "swapped.ecdc"
+    path.write_bytes(data[:a] + data[b:c] + data[a:b] + data[c:])
+    for options, lost in (((), False), (("--jitter", "0"), True)):
+        said = check(command("decompress", "--recover", *options, "-m", TINY, "-f", path, tmp_path / "o.wav")).stderr
+        assert (b"lost" in said) == lost
+    assert command("decompress", "--jitter", "2", "-m", TINY, "-f", path, tmp_path / "o.wav").returncode == 2
