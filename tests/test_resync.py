@@ -157,5 +157,5 @@ def test_the_command_takes_a_jitter(tmp_path):
     path.write_bytes(data[:a] + data[b:c] + data[a:b] + data[c:])
     for options, lost in (((), False), (("--jitter", "0"), True)):
         said = check(command("decompress", "--recover", *options, "-m", TINY, "-f", path, tmp_path / "o.wav")).stderr
-        assert (b"lost" in said) == lost
+        assert (b"lost" in said) == lost, said.decode()
     assert command("decompress", "--jitter", "2", "-m", TINY, "-f", path, tmp_path / "o.wav").returncode == 2
