@@ -78,12 +78,12 @@ def test_more_than_a_hundred_hours_need_consent(claim, tmp_path):
     hours = 200 * 3600 * RATE
     data = claiming(hours, **claim)
     with pytest.raises(BitstreamError, match=r"claims 200\.0 hours of audio, and 100 are the most"):
-        list(decompress(io.BytesIO(data), Decompressor(TINY, recover=True)))
+        list(decompress(io.BytesIO(data), Decompressor(TINY)))
     with pytest.raises(BitstreamError, match="its packets hold"):
         list(decompress(io.BytesIO(data), Decompressor(TINY, max_duration=201 * 3600)))
     path = tmp_path / "claim.ecdc"
     path.write_bytes(data)
-    for command in (["test"], ["decompress", "--recover"]):
+    for command in (["test"], ["decompress"]):
         done = ecdc(*command, "-m", TINY, path)
         assert done.returncode == 1 and b"--max-duration" in done.stderr
     assert ecdc("decompress", "-m", TINY, "--recover", "--max-duration", "0.5", path).returncode == 2
