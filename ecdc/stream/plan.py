@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from ..audio.convert import check_channels
 from ..bitstream import LAYOUTS, Header
 from ..codec.config import DEFAULT_BANDWIDTH, CodecConfig
 from ..entropy import LANGUAGE_MODEL, PLAIN
-from ..errors import ModelError
+from ..errors import AudioError, ModelError
 
 # A language model is trained on 5 s: beyond, it predicts worse (0.9 % more bits for packets of 10 s).
 PACKET_SECONDS = 5.0
@@ -58,6 +61,19 @@ class StreamPlan:
     searched: bool
     best: bool
     levelled: bool
+
+
+def whole(value: Any, what: str) -> int:
+    """A positive whole number of any type, as Python's own, which cannot overflow; AudioError for another."""
+    try:
+        number = (
+            int(value) if isinstance(value, (float, np.floating)) and value == int(value) else operator.index(value)
+        )
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    if number < 1:
+        raise AudioError(f"{what} must be a positive whole number, not {value!r}")
+    return number
 
 
 def plan_stream(config: CodecConfig, fingerprint: bytes, model: Predictor | None, request: Request) -> StreamPlan:
