@@ -1,5 +1,6 @@
 """The manners of the Python interface: numbers, arrays and files of any kind, errors, other processes."""
 
+import contextlib
 import copy
 import io
 import pickle
@@ -12,7 +13,7 @@ from conftest import GOLDEN, TINY, TINY_STEREO, noise
 from support.command import ecdc as command
 
 import ecdc
-from ecdc.models import load_model
+from ecdc.models import load_model, registry
 
 
 def written(data, samplerate, model=TINY, **options):
@@ -97,3 +98,44 @@ def test_compressors_do_not_go_to_workers():
     for thing in (ecdc.Compressor(load_model(TINY), 24000, 1, 3), ecdc.Decompressor(TINY)):
         with pytest.raises(TypeError, match="make one in each process"):
             pickle.dumps(thing)
+
+
+@contextlib.contextmanager
+def asked_for(precision):
+    if precision == "autocast":
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+        return
+    torch.set_default_dtype(getattr(torch, precision))
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+ORDINARY = {}
+
+
+def results(model):
+    """Of all that computes with tensors: streams, decoded samples, those of damaged ones."""
+    data = noise(60_000, load_model(model).config.channels)
+    compressor = ecdc.Compressor(load_model(model), 44100, data.shape[1], 3, packet_seconds=0.3, best=True)
+    stream = compressor.push(data.T) + compressor.flush()
+    broken = bytearray(stream)
+    broken[len(stream) // 2] ^= 1
+    found = [ecdc.read(io.BytesIO(stream), model=model)[0]]
+    recovering = ecdc.Decompressor(model, recover=True)
+    return [stream, *found, *recovering.push(bytes(broken)), *recovering.finish()]
+
+
+@pytest.mark.parametrize("model", (TINY, TINY_STEREO))
+@pytest.mark.parametrize("precision", ("autocast", "float64", "float16"))
+def test_precision_of_the_caller_changes_nothing(model, precision):
+    if model not in ORDINARY:
+        ORDINARY[model] = results(model)
+    registry._load.cache_clear()
+    with asked_for(precision):
+        given = results(model)
+    for expected, found in zip(ORDINARY[model], given, strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert isinstance(found, bytes) or found.dtype == np.float32
