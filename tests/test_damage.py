@@ -196,10 +196,13 @@ def test_samples_that_are_no_audio(tmp_path):
     for data, message in (
         (noise(0), "no samples"),
         (noise(100) * 32768, "divide them"),
-        (noise(10, 3), "--downmix"),
+        (noise(10, 3), "2 are the most$"),
         (np.zeros((2, 2, 2)), "shape"),
         (np.array(["a"]), "floats"),
-        (np.zeros(5, "u1"), "floats"),
+        (np.zeros(5, "u2"), "floats"),
+        (np.zeros(5, bool), "floats"),
+        (np.float32(0), "shape"),
+        (np.zeros((2, 176400)), r"it has 176400 channels: is it \[C, T\]\? pass data.T"),
     ):
         with pytest.raises(ecdc.AudioError, match=message):
             ecdc.write(path, data, 24000, bandwidth=3, model=TINY)

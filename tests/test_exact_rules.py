@@ -35,6 +35,7 @@ ALLOWED = {
     "minimum",
     "maximum",
     "clip",
+    "intp",
     "where",
 }
 FORBIDDEN = {

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from ecdc.cli.text import printable
 from ecdc.errors import EcdcError
 
 
@@ -14,5 +15,5 @@ def run(command: click.Command, name: str) -> None:
     try:
         command(prog_name=f"bin/{name}")
     except (EcdcError, OSError) as error:
-        click.echo(f"{name}: {error}", err=True)
+        click.echo(printable(f"{name}: {error}"), err=True)
         sys.exit(1)

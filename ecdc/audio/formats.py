@@ -9,6 +9,8 @@ from ..errors import AudioError
 
 # Samples that are read at once.
 BLOCK = 1 << 16
+# What the command line adds where a file is not whole.
+IGNORE_LENGTH = " (--ignore-length takes what is there)"
 
 
 class PcmFormat(NamedTuple):
@@ -48,6 +50,6 @@ def check_output_format(extension: str, bits: str | None) -> None:
     choices = [name for name in (PCM_BITS if extension == "wav" else SUBTYPES[extension]) if name]
     if bits is not None and bits not in choices:
         raise AudioError(
-            f"--bits {bits} is not possible for {extension}"
+            f"{bits} is no sample format of {extension}"
             + (f": choose {' or '.join(choices)}" if choices else ", which has its own")
         )

@@ -10,7 +10,7 @@ import soundfile
 
 from ..errors import AudioError
 from .av_reader import AvReader
-from .formats import BLOCK
+from .formats import BLOCK, IGNORE_LENGTH
 from .guard import Guard
 from .parts import Part
 from .tags import cleaned
@@ -18,7 +18,6 @@ from .window import Window
 
 # libsndfile gives a huge number where a FLAC stream does not say.
 MOST_FRAMES = 2**62
-IGNORE = "(--ignore-length takes what is there)"
 
 
 class SoundfileReader:
@@ -89,11 +88,12 @@ class PartsReader:
             if self.ignore_length:
                 continue
             if part.fault:
-                raise AudioError(f"{part.fault} after {total / self.samplerate:.2f} s {IGNORE}")
+                raise AudioError(f"{part.fault} after {total / self.samplerate:.2f} s", IGNORE_LENGTH)
             if expected not in (None, count):
                 raise AudioError(
                     f"holds {count} samples, not the {expected} that it promises, up to "
-                    f"{total / self.samplerate:.2f} s {IGNORE}"
+                    f"{total / self.samplerate:.2f} s",
+                    IGNORE_LENGTH,
                 )
 
     def _check_layout(self, reader: SoundfileReader | AvReader, total: int) -> None:

@@ -54,7 +54,7 @@ def _say(line: str) -> None:
 def failure(error: Exception, name: str) -> str:
     """What to say of an error while working on `name`."""
     if isinstance(error, EcdcError):
-        return str(error)
+        return f"{error}{error.option}"
     if isinstance(error, OSError):
         culprit = error.filename if isinstance(error.filename, str) else name
         return f"{culprit}: {error.strerror or error}"

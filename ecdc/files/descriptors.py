@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import selectors
 from collections.abc import Callable
 from typing import Any, BinaryIO, cast
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 INHERITED = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
 STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -15,6 +21,10 @@ STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 class PatientFile(io.FileIO):
     """A file, pipe or terminal whose other side may have set it to O_NONBLOCK: the flag is shared."""
 
+    def seekable(self) -> bool:
+        """Not where all that is written is appended, as by `>>` of a shell, wherever one seeks."""
+        return super().seekable() and not (self.writable() and appends(self.fileno()))
+
     def readinto(self, buffer: Any, /) -> int:
         while (count := super().readinto(buffer)) is None:
             wait_for(self, selectors.EVENT_READ)
@@ -22,6 +32,11 @@ class PatientFile(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         return write_all(super().write, data, lambda: wait_for(self, selectors.EVENT_WRITE))
+
+
+def appends(descriptor: int) -> bool:
+    """Whether writes go to the file's end."""
+    return fcntl is not None and bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND)
 
 
 def write_all(write: Callable[[Any], int | None], data: Any, wait: Callable[[], None]) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from ..audio.convert import check_channels
 from ..bitstream import LAYOUTS, Header
@@ -59,6 +62,19 @@ class StreamPlan:
     searched: bool
     best: bool
     levelled: bool
+
+
+def whole(value: Any, what: str) -> int:
+    """A positive whole number of any type, as Python's own, which cannot overflow; AudioError for another."""
+    try:
+        number = (
+            int(value) if isinstance(value, (float, np.floating)) and value == int(value) else operator.index(value)
+        )
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    if number < 1:
+        raise AudioError(f"{what} must be a positive whole number, not {value!r}")
+    return number
 
 
 def plan_stream(config: CodecConfig, fingerprint: bytes, model: Predictor | None, request: Request) -> StreamPlan:
