@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import BitstreamError
 from ..native.calls import address, available, library, made
 from .language_model import LanguageModel
+from .native_layout import Described
 from .range_coder import WORD
 from .steps import ReferenceSteps, Remembered, RowEncoder, Steps
 
@@ -19,39 +20,6 @@ WHOLE_RANGE, LEAST_RANGE = (1 << 64) - 1, 1 << 32
 WIDEST_HEAD = 64
 BYTES = ("embed", "head.weight", "qkv.weight", "out.weight", "up.weight", "down.weight")
 MOST_COUNT = 1 << 30
-
-
-class _Linear(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("inputs", "outputs", "narrow")),
-        *((name, ctypes.c_void_p) for name in ("weight", "scale", "bias", "packed")),
-    ]
-
-
-class _Norm(ctypes.Structure):
-    _fields_ = [("gain", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("epsilon", ctypes.c_double)]
-
-
-class _Block(ctypes.Structure):
-    _fields_ = [
-        *((name, _Linear) for name in ("qkv", "out", "up", "down")),
-        *((name, _Norm) for name in ("norm1", "norm2")),
-        ("score_scale", ctypes.c_double),
-        ("activation", ctypes.c_void_p),
-        ("activation_size", ctypes.c_int64),
-    ]
-
-
-class _Model(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("dimension", "heads", "blocks", "window", "codebooks", "size", "frames")),
-        *((name, ctypes.c_void_p) for name in ("embed", "embed_scale", "positions")),
-        ("norm_in", _Norm),
-        *((name, ctypes.c_void_p) for name in ("attention_table", "count_table", "log_table")),
-        *((name, ctypes.c_int64) for name in ("attention_size", "count_size")),
-        ("head", _Linear),
-        ("block", ctypes.POINTER(_Block)),
-    ]
 
 
 class _Decoder(ctypes.Structure):
@@ -115,64 +83,14 @@ class NativeSteps:
     def __init__(self, model: LanguageModel, build: ctypes.CDLL | None = None):
         """`build`: which of the library, by default the one for this processor."""
         self.model, self.library = model, build or library()
-        self._arrays: list[np.ndarray] = []
-        self._blocks = (_Block * len(model.layers))(*map(self._block, range(len(model.layers))))
-        self._filled = self._described()
-        self.handle = ctypes.c_void_p(ctypes.addressof(self._filled))
+        self._described = Described(model)
+        self.handle = ctypes.c_void_p(ctypes.addressof(self._described.filled))
         if not self.library.ecdc_lm_prepare(self.handle):
             raise MemoryError
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
             self.library.ecdc_lm_release(self.handle)
-
-    def _pointer(self, array: np.ndarray, kind: type = np.float64) -> int:
-        self._arrays.append(np.ascontiguousarray(array, kind))
-        return self._arrays[-1].ctypes.data
-
-    def _linear(self, name: str) -> _Linear:
-        tensors = self.model.tensors
-        weight = tensors[name + ".weight"].reshape(-1, tensors[name + ".weight"].shape[-1])
-        return _Linear(
-            weight.shape[1],
-            weight.shape[0],
-            0,
-            self._pointer(weight, np.int8),
-            self._pointer(tensors[name + ".scale"]),
-            self._pointer(tensors[name + ".bias"]),
-        )
-
-    def _norm(self, name: str) -> _Norm:
-        tensors = self.model.tensors
-        gain, bias = (self._pointer(tensors[f"{name}.{part}"]) for part in ("gain", "bias"))
-        return _Norm(gain, bias, float(tensors[name + ".epsilon"][0]))
-
-    def _block(self, index: int) -> _Block:
-        prefix, tensors = f"layers.{index}.", self.model.tensors
-        return _Block(
-            *(self._linear(prefix + part) for part in ("qkv", "out", "up", "down")),
-            *(self._norm(prefix + part) for part in ("norm1", "norm2")),
-            float(tensors[prefix + "score_scale"][0]),
-            self._pointer(tensors[prefix + "gelu"]),
-            len(tensors[prefix + "gelu"]),
-        )
-
-    def _described(self) -> _Model:
-        model, tensors = self.model, self.model.tensors
-        return _Model(
-            *(model.dimension, model.heads, len(model.layers), model.window),
-            *(model.codebooks, model.codebook_size, model.max_frames),
-            self._pointer(tensors["embed"], np.int8),
-            self._pointer(tensors["embed_scale"]),
-            self._pointer(tensors["positions"], np.int16),
-            self._norm("norm_in"),
-            self._pointer(model.attention_table),
-            self._pointer(model.count_table),
-            self._pointer(np.log2(model.count_table)),
-            *(len(model.attention_table), len(model.count_table)),
-            self._linear("head"),
-            self._blocks,
-        )
 
     def start(self, batch: int, codebooks: int, frames: int) -> NativeContext:
         if codebooks > self.model.codebooks:
