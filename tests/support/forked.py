@@ -97,6 +97,9 @@ def serve(connection: socket.socket, program: str) -> None:
 
 
 def _ecdc() -> Callable[[], None]:
+    # Few commands need PyTorch, which takes longest to import.
+    import ecdc.codec.codec
+    import ecdc.models.importing
     import ecdc.stream.edit
     import ecdc.stream.repair  # noqa: F401
     from ecdc.cli import run
