@@ -1,21 +1,28 @@
 """Speed of the codec, the entropy coder and whole files, as ratios to the official implementation in the same run."""
 
 import io
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import numpy as np
 import torch
+from bench_commands import bench_commands
 from support.delay import main as delays
 from support.peers import CONFIGS, official_coded, official_model
 
 import ecdc
 from ecdc.codec.codec import Codec
+from ecdc.codec.config import CodecConfig
+from ecdc.codec.engine import Engine
+from ecdc.codec.native_codec import NativeCodec
 from ecdc.codec.streaming import decoder_stream, encoder_stream
 from ecdc.entropy.model_coder import ModelCoder
 from ecdc.models import language_model, load_model
+from ecdc.native.calls import available
 from ecdc.stream.decoding import BATCH
 
 PACKET = 375
@@ -37,7 +44,7 @@ def show(name: str, what: str, ours: float, theirs: float = 0.0) -> None:
     print(f"{name:<16} {what:<24} {ours:7.2f} x real time{ratio}", flush=True)
 
 
-def streamed(codec: Codec, wave: torch.Tensor, n_codebooks: int) -> tuple[Callable, Callable]:
+def streamed(codec: Engine, wave: torch.Tensor, n_codebooks: int) -> tuple[Callable, Callable]:
     """Encoding and decoding as the tool does it, block by block."""
 
     def encode() -> list:
@@ -64,14 +71,22 @@ def bench_codec(name: str, seconds: int, runs: int) -> None:
     wave = torch.randn(config.channels, seconds * config.sample_rate) * 0.1
     with torch.inference_mode():
         frames = official.encode(wave[None])
-        encode, decode = streamed(codec, wave, frames[0][0].shape[1])
         theirs = (
             median_seconds(lambda: official.encode(wave[None]), runs),
             median_seconds(lambda: official.decode(frames), runs),
         )
-        ours = median_seconds(encode, runs), median_seconds(decode, runs)
-    for direction, we, they in zip(("encode", "decode"), ours, theirs):
-        show(name, f"codec {direction}", seconds / we, seconds / they)
+        for engine in engines(config, codec, official):
+            encode, decode = streamed(engine, wave, frames[0][0].shape[1])
+            ours = median_seconds(encode, runs), median_seconds(decode, runs)
+            kind = "PyTorch" if engine is codec else "native"
+            for direction, we, they in zip(("encode", "decode"), ours, theirs):
+                show(name, f"{kind} {direction}", seconds / we, seconds / they)
+
+
+def engines(config: CodecConfig, codec: Codec, official: torch.nn.Module) -> list[Engine]:
+    if not available():
+        return [codec]
+    return [codec, NativeCodec(config, {name: tensor.numpy() for name, tensor in official.state_dict().items()})]
 
 
 def bench_entropy(seconds: int, runs: int, official_seconds: float) -> None:
@@ -146,13 +161,32 @@ def bench_files(seconds: int, runs: int) -> None:
 )
 @click.option("--runs", default=3, show_default=True, help="Runs to take the median of.")
 @click.option("--delay", is_flag=True, help="Measure the delay of live streams instead.")
-def main(seconds: int, file_seconds: int, official_seconds: float, runs: int, delay: bool) -> None:
+@click.option("--commands", is_flag=True, help="Measure whole commands as processes instead.")
+@click.option("--against", metavar="COMMIT", help="With --commands: compare with this commit, in this environment.")
+@click.option("--lengths", default="1,60,600", show_default=True, help="With --commands: seconds of audio.")
+@click.option("--json", "saved", metavar="FILE", help="With --commands: save the figures.")
+def main(
+    seconds: int,
+    file_seconds: int,
+    official_seconds: float,
+    runs: int,
+    delay: bool,
+    commands: bool,
+    against: str | None,
+    lengths: str,
+    saved: str | None,
+) -> None:
     """Print speeds at 6 kbps and their ratios to the official implementation.
 
     One thread, for both, unless OMP_NUM_THREADS says otherwise.
     """
     if delay:
         delays()
+        return
+    if commands:
+        rows = bench_commands(against, [int(length) for length in lengths.split(",")], runs, print)
+        if saved:
+            Path(saved).write_text(json.dumps(rows, indent=1) + "\n")
         return
     print(f"{seconds} s of noise at 6 kbps, {torch.get_num_threads()} thread(s), median of {runs} runs")
     for name in ("official 24 kHz", "official 48 kHz", "bundled 24 kHz"):

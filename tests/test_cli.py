@@ -170,10 +170,17 @@ def test_rescale(tmp_path):
     done = check(ecdc("compress", "-m", TINY, "-b", "3", source))
     assert b"peaks reach" in done.stderr
     packed = tmp_path / "loud.wav.ecdc"
-    done = check(ecdc("decompress", "-m", TINY, packed, tmp_path / "clipped.wav"))
+    done = check(ecdc("decompress", "-m", TINY, packed, tmp_path / "limited.wav"))
+    assert b"were limited: --rescale" in done.stderr
+    done = check(ecdc("decompress", "-m", TINY, "--clip", packed, tmp_path / "clipped.wav"))
     assert b"were clipped: --rescale" in done.stderr
     kept = check(ecdc("decompress", "-m", TINY, packed, tmp_path / "float.wav", "--bits", "float"))
-    assert b"clipped" not in kept.stderr
+    assert b"clipped" not in kept.stderr and b"limited" not in kept.stderr
+    clipped, limited, floats = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("clipped", "limited", "float"))
+    np.testing.assert_allclose(clipped, np.clip(floats, -1, 1), atol=1e-4)
+    assert len(limited) == len(floats) and np.abs(limited).max() <= 1
+    # Clipped samples lie at full scale in runs; limited ones keep their shape.
+    assert (np.abs(limited) > 0.999).sum() < 0.1 * (np.abs(clipped) > 0.999).sum()
     for source in (packed, "-"):
         done = check(
             ecdc(
@@ -188,7 +195,7 @@ def test_rescale(tmp_path):
                 **({"input": packed.read_bytes()} if source == "-" else {}),
             )
         )
-        assert b"made quieter by" in done.stderr and b"clipped" not in done.stderr
+        assert b"made quieter by" in done.stderr and b"limited" not in done.stderr
         quiet, loud = (soundfile.read(tmp_path / name)[0] for name in ("quiet.wav", "float.wav"))
         assert 0.99 < np.abs(quiet).max() <= 1
         np.testing.assert_allclose(quiet * np.abs(loud).max(), loud, atol=1e-3)

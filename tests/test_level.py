@@ -195,3 +195,13 @@ def test_stereo_of_any_width_keeps_its_level(right):
     codec = load_model("ecdc_48khz")
     heard = decoded(streams.packed(codec, wave, 12, lm=False), None)
     assert 20 * np.log10(np.sqrt((heard**2).mean() / (wave**2).mean())) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("floor, right, told", ((0.0, -1.0, True), (0.0, 0.9, False), (0.5, -1.0, False)))
+def test_models_without_a_floor_say_what_wide_stereo_loses(floor, right, told):
+    left = noise(48_000)[:, 0]
+    codec = changed(load_model("ecdc_48khz").folder, scale_floor=floor)
+    compressor = ecdc.Compressor(codec, 48_000, 2, 3, lm=False)
+    compressor.push(np.stack([left, right * left]))
+    compressor.flush()
+    assert ("channels cancel" in (compressor.level_loss or "")) == told

@@ -22,8 +22,7 @@ class Finder:
     """
 
     def __init__(self, jitter: int = JITTER) -> None:
-        self.parser = StreamParser()
-        self.buffer = bytearray()
+        self.parser, self.buffer = StreamParser(), bytearray()
         self.position = self.damaged = 0
         self.jitter = jitter
         self._context_lost = self._closed = False
@@ -54,9 +53,9 @@ class Finder:
         if self.position in self._early:
             return self._early.pop(self.position)
         if not self.buffer:
-            self._give_up()
+            self._gave_up()
             return None
-        return self._found() if self._search is not None else self._next()
+        return self._next() if self._search is None else self._found(self._search)
 
     def _next(self) -> Raw | None:
         """The section that stands here; where it is damaged, the search begins."""
@@ -69,16 +68,14 @@ class Finder:
             if ahead <= self.jitter * self.known_header.packet_frames and len(self._early) < self.jitter:
                 self._hold(raw, self.position + ahead)
                 return None
-            if self._early:
-                self._give_up()
+            if self._gave_up():
                 return None
         if raw is not None:
             del self.buffer[: raw.size]
             return raw
         if self._moved():
             return None
-        if self._early:
-            self._give_up()
+        if self._gave_up():
             return None
         self.damaged += 1
         self._search = Search(self.known_header, self.position)
@@ -98,15 +95,9 @@ class Finder:
 
     def _ahead_of(self, raw: Raw) -> int:
         """Frames that are missing before a key packet, or before the end while packets are held."""
-        kind = raw.tag & TYPE
-        if kind == END and self._early:
+        if raw.tag & TYPE == END and self._early:
             return self.known_header.packet_frames * (self.jitter + 1)
-        if kind != KEY_PACKET:
-            return 0
-        try:
-            return max(0, Cursor(raw.body).varint() - self.position)
-        except (BitstreamError, Incomplete):
-            return 0
+        return _missing_before(raw, self.position)
 
     def _hold(self, raw: Raw, position: int) -> None:
         self._early[position] = raw
@@ -125,17 +116,16 @@ class Finder:
                 del self.buffer[: raw.size]
             elif count <= self.jitter and len(self._early) < self.jitter:
                 self._hold(raw, position)
-            elif self._early:
-                self._give_up()
-            else:
+            elif not self._gave_up():
                 self._lose(position)
             return True
         return False
 
-    def _give_up(self) -> None:
-        """What the packets that are held have waited for does not come."""
+    def _gave_up(self) -> bool:
+        """What the packets that are held have waited for does not come; False if none are held."""
         if self._early:
             self._lose(min(self._early))
+        return bool(self._early)
 
     def _lose(self, position: int) -> None:
         self.damaged += 1
@@ -150,14 +140,13 @@ class Finder:
         self.damaged += 1
         return self._resumed(found)
 
-    def _found(self) -> Raw | None:
+    def _found(self, search: Search) -> Raw | None:
         """A good section further on."""
-        assert self._search is not None
-        found = self._search.find(self.buffer, self._closed)
+        found = search.find(self.buffer, self._closed)
         if found is not None:
             self._search = None
             return self._resumed(found)
-        self._search.trim(self.buffer)
+        search.trim(self.buffer)
         if self._closed:
             self.buffer.clear()
             self._search = None
@@ -174,3 +163,13 @@ class Finder:
             return None
         del self.buffer[: found.raw.size]
         return found.raw
+
+
+def _missing_before(raw: Raw, position: int) -> int:
+    """Frames between a position and a key packet."""
+    if raw.tag & TYPE != KEY_PACKET:
+        return 0
+    try:
+        return max(0, Cursor(raw.body).varint() - position)
+    except (BitstreamError, Incomplete):
+        return 0
