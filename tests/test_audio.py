@@ -236,3 +236,8 @@ def test_raw_pcm():
         np.testing.assert_allclose(decoded, samples, atol=1.01 / 128 if name == "u8" else 1e-4)
     with pytest.raises(AudioError, match="middle of a sample"):
         read_all(io.BytesIO(b"abc"), RawFormat("s16le", 8000, 1))
+
+
+def test_ogg_above_its_highest_rate_is_an_error():
+    with pytest.raises(AudioError, match="ogg at 250000 Hz"):
+        open_writer(io.BytesIO(), "ogg", 250_000, 1)
