@@ -5,9 +5,12 @@ libsndfile lowers its counts to what a cut file holds, and reads the first of se
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .mpeg import id3_size, is_mpeg, mpeg_parts
 from .ogg import ogg_parts
 from .parts import Part
+from .wav import is_wav
 from .window import Window
 
 # Of WAV's format tag: MPEG layer 1 or 2, layer 3.
@@ -23,7 +26,7 @@ def find_parts(file: Window) -> list[Part]:
     """The parts of any file but WAV in PCM, in order; where nothing is known of a kind, libsndfile sees all of it."""
     start = file.at(0, 16)
     behind_id3 = id3_size(file)
-    if start[:4] in (b"RIFF", b"RF64", b"BW64") and start[8:12] == b"WAVE":
+    if is_wav(start):
         return _wav_parts(file)
     if start[:4] == b"OggS":
         return ogg_parts(file)
@@ -37,16 +40,13 @@ def find_parts(file: Window) -> list[Part]:
 
 def _wav_parts(file: Window) -> list[Part]:
     """A WAV file that is no plain PCM: MPEG audio in it, which FFmpeg reads, or a kind that libsndfile knows."""
-    form, position, end = "", 12, 0
-    while len(head := file.at(position, 8)) == 8:
-        size = int.from_bytes(head[4:], "little")
-        position += 8
-        if head[:4] == b"fmt " and int.from_bytes(file.at(position, 2), "little") in MPEG_KINDS:
+    form, end = "", 0
+    for name, position, size in _chunks(file, 12, "little", 4):
+        if name == b"fmt " and int.from_bytes(file.at(position, 2), "little") in MPEG_KINDS:
             form = "wav"
-        if head[:4] == b"data":
+        if name == b"data":
             end = position + size if size < UNKNOWN_32 and size else 0
             break
-        position += size + size % 2
     return [Part(0, len(file), form, fault="cut off" if end > len(file) else "")]
 
 
@@ -67,14 +67,20 @@ def _audio_end(file: Window, start: bytes) -> int:
 
 def _chunks_end(file: Window, position: int, order: str, width: int) -> int:
     """The end of the audio's chunk, or of the chunk that reaches beyond the file."""
+    for name, start, size in _chunks(file, position, order, width):
+        if name in AUDIO_CHUNKS or start + size > len(file):
+            return start + size if size < (UNKNOWN_32 if width == 4 else UNKNOWN_64) else 0
+    # Without audio: only a file that was cut has none.
+    return len(file) + 1
+
+
+def _chunks(file: Window, position: int, order: str, width: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, place and size of each chunk from `position` on; sizes are of `width` bytes, four or eight."""
     while len(head := file.at(position, 4 + width)) == 4 + width:
         size = int.from_bytes(head[4:], order)  # type: ignore[arg-type]
         position += 4 + width
-        if head[:4] in AUDIO_CHUNKS or position + size > len(file):
-            return position + size if size < (UNKNOWN_32 if width == 4 else UNKNOWN_64) else 0
+        yield head[:4], position, size
         position += size + (size % 2 if width == 4 else 0)
-    # Without audio: only a file that was cut has none.
-    return position + 1
 
 
 def _w64_end(file: Window) -> int:

@@ -13,12 +13,11 @@ class Limiter:
 
     Each sample's gain is the mean of the least gains in windows that all contain it, so that it is no greater than
     the sample needs. Where nothing is beyond full scale, samples stay as they are, to the last bit.
-    `reduced`: samples per channel that were made softer.
     """
 
     def __init__(self, samplerate: int, channels: int):
         self.ahead = max(1, round(AHEAD_SECONDS * samplerate))
-        self.channels, self.reduced = channels, 0
+        self.channels = channels
         # Silence before the first sample, so that all windows are full; it is not given.
         self._kept = np.zeros((channels, 2 * self.ahead), np.float32)
         self._skip = self.ahead
@@ -48,7 +47,6 @@ class Limiter:
         lacking = 1 - 1 / np.maximum(1, np.abs(joined).max(0).astype(np.float64))
         most = np.lib.stride_tricks.sliding_window_view(lacking, self.ahead + 1).max(1)
         mean = np.lib.stride_tricks.sliding_window_view(most, self.ahead + 1).mean(1)
-        self.reduced += int(np.count_nonzero(mean))
         limited: np.ndarray = middle * (1 - mean).astype(np.float32)
         # Rounding may leave it a last bit above.
         return np.where(mean > 0, np.clip(limited, -1, 1), middle)

@@ -120,8 +120,7 @@ class Walk:
         if cut or missing > 0:
             fault = "cut off" if cut or missing == 1 else f"cut off: {missing} of {self.promised} frames are missing"
         samples = None if self.promised else self.frames * frame.samples
-        stop = self.frames * frame.samples / frame.rate
-        self.parts.append(Part(self.start, end, "" if self.promised else "mp3", samples, fault, stop))
+        self.parts.append(Part(self.start, end, "" if self.promised else "mp3", samples, fault))
         self.first = None
 
     def _next(self) -> Frame | None:

@@ -9,7 +9,6 @@ from .window import Window
 
 FIRST, LAST = 2, 4
 HEADER = 27
-NO_GRANULE = (1 << 64) - 1
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -19,17 +18,6 @@ def checksum(page: bytes) -> int:
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
-def _rate(body: bytes) -> int:
-    """What a link's granules count per second, by its first packet; 0 if it is no known codec's."""
-    if body[:8] == b"OpusHead":
-        return 48000
-    if body[:7] == b"\x01vorbis":
-        return int.from_bytes(body[12:16], "little")
-    if body[:5] == b"\x7fFLAC":
-        return int.from_bytes(body[27:30], "big") >> 4
-    return 0
-
-
 class _Link:
     """Pages of streams that begin together: the state of each by its serial number."""
 
@@ -37,34 +25,28 @@ class _Link:
         self.start, self.fault = start, ""
         self.open: dict[int, int] = {}
         self.serials: set[int] = set()
-        self.rate, self.granule, self.stop = 0, 0, 0.0
         self.begun = False
 
-    def page(self, page: bytes, body: bytes) -> None:
-        flags, granule = page[5], int.from_bytes(page[6:14], "little")
+    def page(self, page: bytes) -> None:
+        flags = page[5]
         serial, number = int.from_bytes(page[14:18], "little"), int.from_bytes(page[18:22], "little")
-        if flags & FIRST:
-            self.rate = self.rate or _rate(body)
-        else:
+        if not flags & FIRST:
             self.begun = True
             if serial in self.open and number != self.open[serial] + 1:
                 self.say("pages are missing")
         self.serials.add(serial)
         self.open[serial] = number
-        if granule != NO_GRANULE:
-            self.granule = granule
         if flags & LAST:
             self.open.pop(serial)
 
     def say(self, fault: str) -> None:
-        """Remember the first fault, and where it is."""
-        if not self.fault:
-            self.fault, self.stop = fault, self.granule / self.rate if self.rate else 0.0
+        """Remember the first fault."""
+        self.fault = self.fault or fault
 
     def part(self, end: int) -> Part:
         if self.open:
             self.say("cut off")
-        return Part(self.start, end, fault=self.fault, stop=self.stop)
+        return Part(self.start, end, fault=self.fault)
 
 
 def ogg_parts(file: Window) -> list[Part]:
@@ -90,7 +72,7 @@ def ogg_parts(file: Window) -> list[Part]:
         elif page[5] & FIRST and (link.begun or not link.open) and link.serials:
             parts.append(link.part(position))
             link = _Link(position)
-        link.page(page, page[HEADER + page[26] :])
+        link.page(page)
         position += size
     return [*parts, link.part(len(file))]
 

@@ -9,8 +9,7 @@ class Part(NamedTuple):
     """Bytes `start` to `end` of a file, which a library reads as a file of its own.
 
     `format` is FFmpeg's name of the format if FFmpeg reads it, empty for libsndfile. `samples` per channel were
-    counted in the container. `fault` says what is wrong with the part, `stop` the seconds of audio before it; None:
-    all that libsndfile sees.
+    counted in the container; None: as many as the library says. `fault` says what is wrong with the part.
     """
 
     start: int
@@ -18,4 +17,3 @@ class Part(NamedTuple):
     format: str = ""
     samples: int | None = None
     fault: str = ""
-    stop: float | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import selectors
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 try:
@@ -32,6 +35,18 @@ class PatientFile(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         return write_all(super().write, data, lambda: wait_for(self, selectors.EVENT_WRITE))
+
+
+@contextlib.contextmanager
+def seekable(source: BinaryIO) -> Iterator[BinaryIO]:
+    """The source itself, or a copy on disk of what a pipe brings, for what must be read twice."""
+    if source.seekable():
+        yield source
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(source, copy)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
 def appends(descriptor: int) -> bool:

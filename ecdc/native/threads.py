@@ -57,5 +57,7 @@ class Ordered(Generic[Result]):
             self._pool = None
 
     def map(self, works: Sequence[Callable[[], Result]]) -> list[Result]:
-        """Results of works that are all at hand."""
+        """Results of works that are all at hand; a single one needs no thread."""
+        if len(works) == 1:
+            return [works[0]()]
         return [result for work in works for result in self.submit(work)] + list(self.finish())

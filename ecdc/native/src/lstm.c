@@ -45,17 +45,10 @@ static void run_layer(const float *gates, float *y, float *h, float *c, const We
 {
     int64_t size = w->inputs;
     for (int64_t t = 0; t < frames; t++) {
-        Product p = {.in = h,
-                     .in_stride = size,
-                     .taps = 1,
-                     .run = size,
-                     .weight = w->weight,
-                     .added = gates + t * count * 4 * size,
-                     .added_stride = 4 * size,
-                     .out = sums,
-                     .out_stride = 4 * size,
-                     .rows = count,
-                     .columns = 4 * size};
+        Product p = product_of(h, size, w, count);
+        p.added = gates + t * count * 4 * size;
+        p.added_stride = 4 * size;
+        p.out = sums;
         multiply(&p);
         for (int64_t s = 0; s < count; s++)
             step_cell(sums + s * 4 * size, h + s * size, c + s * size, size);
@@ -77,16 +70,10 @@ static int run_together(Stream **streams, int64_t count, int64_t index, int64_t 
         const Weights *w = &layer->recurrent[2 * d];
         for (int64_t s = 0; s < count; s++) {
             LayerState *state = &streams[s]->layers[index];
-            Product p = {.in = d ? y + s * size : row_of(&state->raw, state->raw.begin),
-                         .in_stride = d ? count * size : size,
-                         .taps = 1,
-                         .run = size,
-                         .weight = w->weight,
-                         .bias = w->bias,
-                         .out = gates + s * 4 * size,
-                         .out_stride = count * 4 * size,
-                         .rows = frames,
-                         .columns = 4 * size};
+            const float *in = d ? y + s * size : row_of(&state->raw, state->raw.begin);
+            Product p = product_of(in, d ? count * size : size, w, frames);
+            p.out = gates + s * 4 * size;
+            p.out_stride = count * 4 * size;
             multiply(&p);
             memcpy(h + s * size, state->memory + 2 * d * size, (size_t)size * sizeof *h);
             memcpy(c + s * size, state->memory + (2 * d + 1) * size, (size_t)size * sizeof *c);

@@ -83,6 +83,20 @@ INLINE float *row_of(const Queue *queue, int64_t row)
     return queue->rows + row * queue->channels;
 }
 
+/* The product of `rows` rows, `stride` floats apart, with packed weights; where it goes is still to be said. */
+INLINE Product product_of(const float *in, int64_t stride, const Weights *w, int64_t rows)
+{
+    return (Product){.in = in,
+                     .in_stride = stride,
+                     .taps = 1,
+                     .run = w->inputs,
+                     .weight = w->weight,
+                     .bias = w->bias,
+                     .out_stride = w->columns,
+                     .rows = rows,
+                     .columns = w->columns};
+}
+
 /* Rows at hand of an LSTM layer go through it, for all streams in step if they are as many in each; 0 without memory. */
 int run_lstm(Stream **streams, int64_t count, int64_t layer);
 

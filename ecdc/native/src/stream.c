@@ -152,17 +152,15 @@ static Product convolution(const Layer *layer, const LayerState *state, const Qu
 {
     const Description *d = &layer->shape;
     const Weights *w = &layer->main;
-    int64_t c = queue->channels, together = d->dilation == 1;
-    return (Product){.in = row_of(queue, queue->begin + state->used),
-                     .in_stride = w->phases * d->stride * c,
-                     .taps = together ? 1 : d->kernel,
-                     .tap_stride = d->dilation * c,
-                     .run = together ? w->inputs : c,
-                     .weight = w->weight,
-                     .bias = w->bias,
-                     .out_stride = w->columns,
-                     .rows = (count + w->phases - 1) / w->phases,
-                     .columns = w->columns};
+    int64_t c = queue->channels;
+    const float *in = row_of(queue, queue->begin + state->used);
+    Product p = product_of(in, w->phases * d->stride * c, w, (count + w->phases - 1) / w->phases);
+    if (d->dilation > 1) {
+        p.taps = d->kernel;
+        p.tap_stride = d->dilation * c;
+        p.run = c;
+    }
+    return p;
 }
 
 /* ---- group norm over all of a signal [rows, channels] ---- */
@@ -299,15 +297,7 @@ static int step_transposed(Stream *stream, int64_t i, int last, int64_t most)
     int64_t count = possible < most ? possible : most, rows = count * d->stride;
     if (count <= 0)
         return 0;
-    Product p = {.in = row_of(queue, queue->begin),
-                 .in_stride = d->in,
-                 .taps = 1,
-                 .run = w->inputs,
-                 .weight = w->weight,
-                 .bias = w->bias,
-                 .out_stride = w->columns,
-                 .rows = count,
-                 .columns = w->columns};
+    Product p = product_of(row_of(queue, queue->begin), d->in, w, count);
     if (!make_room(&p, next, rows) || !run_product(stream, &p, w, rows, d->out))
         return -1;
     queue->begin += count;
@@ -343,15 +333,8 @@ static int step_residual(Stream *stream, int64_t i, int last, int64_t most)
     forget(layer, state, &state->active, count);
 
     const float *x = row_of(&state->raw, state->raw.begin);
-    p = (Product){.in = row_of(&state->hidden, state->hidden.end),
-                  .in_stride = d->hidden,
-                  .taps = 1,
-                  .run = d->hidden,
-                  .weight = w->weight,
-                  .bias = w->bias,
-                  .out_stride = d->in,
-                  .rows = count,
-                  .columns = d->in};
+    p = product_of(row_of(&state->hidden, state->hidden.end), d->hidden, w, count);
+    p.run = d->hidden; /* the shortcut's inputs follow from another place */
     if (!make_room(&p, next, count))
         return -1;
     if (w->gain) {
@@ -365,10 +348,7 @@ static int step_residual(Stream *stream, int64_t i, int last, int64_t most)
         multiply(&p);
         norm_factors(y, count, d->in, w, factor, factor + d->in);
         if (has_shortcut) {
-            p.in = x;
-            p.in_stride = p.run = d->in;
-            p.weight = layer->shortcut.weight;
-            p.bias = layer->shortcut.bias;
+            p = product_of(x, d->in, &layer->shortcut, count);
             p.out = z;
             multiply(&p);
             norm_factors(z, count, d->in, &layer->shortcut, other, other + d->in);
